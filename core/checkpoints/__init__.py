@@ -1,0 +1,1 @@
+"""Checkpoints: safetensors, GGUF and LoRA adapters, read tensor by tensor."""

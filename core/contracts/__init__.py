@@ -1,0 +1,28 @@
+"""The plugin contracts: a small abstract class each, with shapes, units and errors in its docstring."""
+
+from .executor import Executor
+from .exporter import Exporter
+from .language_model import LanguageModel
+from .merge_method import MergeMethod, MergeParameters, ParameterSpec
+from .objective import Direction, Measured, Objective
+from .optimizer import Optimizer, Proposal, Told
+from .provider import Provider
+from .task import Item, Task
+
+__all__ = [
+    "Direction",
+    "Executor",
+    "Exporter",
+    "Item",
+    "LanguageModel",
+    "Measured",
+    "MergeMethod",
+    "MergeParameters",
+    "Objective",
+    "Optimizer",
+    "ParameterSpec",
+    "Proposal",
+    "Provider",
+    "Task",
+    "Told",
+]

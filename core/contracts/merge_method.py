@@ -1,0 +1,74 @@
+"""Contract `heterosis.merge_methods`: how several tensors become one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """A parameter that a merge method asks for.
+
+    Attributes:
+        name: as in mergekit's YAML, for example `weight` or `density`.
+        scope: `source` if every source has its own value, `shared` if there is one per tensor.
+        default: used where the recipe gives no value; None means that the recipe must give one.
+        search: the range a gene takes if the user asks for none, or None if it is only searched on request.
+        low, high: the values that make sense; a recipe outside is refused.
+    """
+
+    name: str
+    scope: Literal["source", "shared"]
+    default: float | bool | None = None
+    search: tuple[float, float] | None = None
+    low: float = float("-inf")
+    high: float = float("inf")
+
+
+@dataclass(frozen=True)
+class MergeParameters:
+    """The values for one tensor.
+
+    Attributes:
+        per_source: for each parameter of scope `source`, a value for each source in order.
+        shared: for each parameter of scope `shared`, its value.
+        seed: in [0, 2^32), this tensor's own; a random method draws from it alone.
+    """
+
+    per_source: Mapping[str, tuple[float, ...]]
+    shared: Mapping[str, float | bool]
+    seed: int = 0
+
+
+class MergeMethod(ABC):
+    """Merges one tensor at a time, purely: same inputs, same output; inputs are left as they are.
+
+    `base_required` says whether task vectors are taken from a base; `source_count` how many sources are allowed
+    (least and most; None for no limit), the base not counted.
+    """
+
+    name: ClassVar[str]
+    parameters: ClassVar[tuple[ParameterSpec, ...]] = ()
+    base_required: ClassVar[bool] = True
+    source_count: ClassVar[tuple[int, int | None]] = (1, None)
+    paper: ClassVar[str] = ""
+
+    @abstractmethod
+    def merge(
+        self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
+    ) -> torch.Tensor:
+        """Merges tensors of one shape, dtype (floating point) and device.
+
+        Args:
+            base: the common ancestor's tensor, or None where `base_required` is false and there is none.
+            sources: at least `source_count[0]` tensors, in the recipe's order.
+            parameters: a value for every declared parameter.
+
+        Returns:
+            A tensor of the same shape, dtype and device, sharing no memory with the inputs that a caller may change.
+        """

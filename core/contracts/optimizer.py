@@ -1,0 +1,76 @@
+"""Contract `heterosis.optimizers`: proposes genomes and learns from their results."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..gene_space import GeneSpace
+from ..genome import Genome
+from .objective import Direction
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A genome to try, and where it comes from.
+
+    Attributes:
+        parents: the candidate numbers (see `Told.number`) that it was bred from; empty if drawn from a model or at
+            random.
+        operator: how it was made, in the field's words: `random`, `crossover+mutation`, `cma`, `tpe`...
+    """
+
+    genome: Genome
+    operator: str
+    parents: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Told:
+    """The result of a proposal.
+
+    Attributes:
+        number: the candidate's number in the study. Two proposals of one genome carry the same number.
+        values: one per objective, in the study's order and in the objective's own direction; None if it failed.
+    """
+
+    number: int
+    genome: Genome
+    values: tuple[float, ...] | None
+
+
+class Optimizer(ABC):
+    """Deterministic: the same space, directions, seed, options and sequence of calls give the same proposals.
+
+    Calls take turns: `ask`, then `tell` with a result for each proposal of that ask, in its order; then `ask` again.
+    State is never stored: it is rebuilt by asking and telling again what the study has recorded.
+    """
+
+    name: ClassVar[str]
+    multi_objective: ClassVar[bool] = False
+
+    @abstractmethod
+    def __init__(self, space: GeneSpace, directions: Sequence[Direction], seed: int, **options: Any) -> None:
+        """Prepares a search.
+
+        Raises:
+            ConfigurationError: an option is unknown or out of range, or there are more objectives than it can take.
+        """
+
+    @abstractmethod
+    def ask(self, n: int) -> list[Proposal]:
+        """Between 1 and `n` proposals that can be evaluated in any order, at the same time.
+
+        Raises:
+            OptimizerError: proposals of the last ask have not been told.
+        """
+
+    @abstractmethod
+    def tell(self, results: Sequence[Told]) -> None:
+        """Learns the results of the last ask, in its order. A failed candidate counts as worse than any other.
+
+        Raises:
+            OptimizerError: these are not the results of the last ask.
+        """

@@ -1,0 +1,62 @@
+"""An estimate: mean and standard error of a score, and its confidence interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean of a score over a population of items, seen through `items` of them.
+
+    Attributes:
+        mean: the estimate, in the score's own units.
+        standard_error: of the mean, in the same units, >= 0; NaN when one item was seen.
+        items: how many items were answered, >= 1.
+    """
+
+    mean: float
+    standard_error: float
+    items: int
+
+    @classmethod
+    def from_scores(cls, scores: Sequence[float]) -> Estimate:
+        """Mean and its standard error s/sqrt(n) of scores that are equally important.
+
+        Raises:
+            ValueError: there are no scores.
+        """
+        values = np.asarray(scores, dtype=np.float64)
+        if values.size == 0:
+            raise ValueError("no scores to average")
+        spread = float(values.std(ddof=1)) if values.size > 1 else math.nan
+        return cls(float(values.mean()), spread / math.sqrt(values.size), int(values.size))
+
+    @classmethod
+    def mean_of(cls, estimates: Sequence[Estimate]) -> Estimate:
+        """The plain mean of independent estimates (stratified: each counts the same, whatever its items)."""
+        variance = sum(estimate.standard_error**2 for estimate in estimates)
+        return cls(
+            sum(estimate.mean for estimate in estimates) / len(estimates),
+            math.sqrt(variance) / len(estimates),
+            sum(estimate.items for estimate in estimates),
+        )
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Confidence interval for a share in [0, 1] (Wilson, 1927, with the effective number of items).
+
+        With p the mean and s its standard error, n = p(1-p)/s^2 is the number of yes/no items that would give this
+        error; where the error is zero (all right or all wrong) n is the number of items seen.
+        """
+        z = NormalDist().inv_cdf(0.5 + confidence / 2)
+        p = min(max(self.mean, 0.0), 1.0)
+        informative = math.isfinite(self.standard_error) and self.standard_error > 0 and 0 < p < 1
+        n = p * (1 - p) / self.standard_error**2 if informative else float(self.items)
+        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return max(centre - half, 0.0), min(centre + half, 1.0)

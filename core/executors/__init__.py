@@ -1,0 +1,1 @@
+"""The executors of a plan: live, disk and meta."""

@@ -1,0 +1,103 @@
+"""The registry: plugins are found through entry points, the built-ins exactly like anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+from .contracts import Executor, Exporter, MergeMethod, Objective, Optimizer, Provider, Task
+from .errors import PluginError, did_you_mean
+
+CONTRACTS: Mapping[str, type[Any]] = {
+    "merge_methods": MergeMethod,
+    "tasks": Task,
+    "objectives": Objective,
+    "optimizers": Optimizer,
+    "exporters": Exporter,
+    "executors": Executor,
+    "providers": Provider,
+}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An installed plugin.
+
+    Attributes:
+        kind: a key of CONTRACTS; the entry-point group is `heterosis.<kind>`.
+        target: module and class, `package.module:Class`.
+        origin: name and version of the distribution that brings it.
+        error: why it cannot be used, or None.
+    """
+
+    kind: str
+    name: str
+    target: str
+    origin: str
+    error: str | None
+
+
+@cache
+def _points(kind: str) -> dict[str, tuple[EntryPoint, ...]]:
+    if kind not in CONTRACTS:
+        raise PluginError(f"there is no plugin kind {kind!r}. {did_you_mean(kind, CONTRACTS)}")
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for point in entry_points(group=f"heterosis.{kind}"):
+        same = found.get(point.name, ())
+        if all(other.value != point.value for other in same):
+            found[point.name] = (*same, point)
+    return found
+
+
+def names(kind: str) -> list[str]:
+    """The names of the installed plugins of a kind, in alphabetical order (whether they import is not tried)."""
+    return sorted(_points(kind))
+
+
+@cache
+def load(kind: str, name: str) -> type[Any]:
+    """The plugin class called `name`.
+
+    Raises:
+        PluginError: there is none, two distributions claim the name, it fails to import, or it breaks its contract.
+    """
+    points = _points(kind).get(name)
+    what = kind.replace("_", " ").removesuffix("s")
+    if points is None:
+        raise PluginError(f"there is no {what} {name!r}. {did_you_mean(name, _points(kind))}")
+    if len(points) > 1:
+        origins = " and ".join(_origin(point) for point in points)
+        raise PluginError(f"the {what} {name!r} is offered by {origins}; uninstall one of them")
+    try:
+        plugin = points[0].load()
+    except Exception as error:  # a third party's import may fail in any way
+        raise PluginError(
+            f"the {what} {name!r} ({points[0].value}, from {_origin(points[0])}) does not import: {error!r}"
+        ) from error
+    contract = CONTRACTS[kind]
+    if not (isinstance(plugin, type) and issubclass(plugin, contract)):
+        raise PluginError(f"the {what} {name!r} ({points[0].value}) is not a subclass of {contract.__name__}")
+    return plugin
+
+
+def installed() -> list[Plugin]:
+    """Every installed plugin, by kind and name; one that cannot be used is listed with its error."""
+    found = []
+    for kind in CONTRACTS:
+        for name, points in sorted(_points(kind).items()):
+            try:
+                load(kind, name)
+                error = None
+            except PluginError as problem:
+                error = str(problem)
+            found.extend(Plugin(kind, name, point.value, _origin(point), error) for point in points)
+    return found
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown distribution"

@@ -1,0 +1,1 @@
+"""Running a model on items: batched, the shared prefix computed once."""

@@ -1,0 +1,1 @@
+"""Exporters: a planned model, written for the engine that will run it."""

@@ -1,0 +1,1 @@
+"""Objectives: numbers to maximise or minimise."""

@@ -1,0 +1,1 @@
+"""Providers: checkpoints brought from elsewhere."""

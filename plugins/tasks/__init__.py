@@ -1,0 +1,1 @@
+"""Tasks: items with a scoring rule."""

@@ -1,0 +1,1 @@
+"""Optimizers, the study loop, Pareto sets."""

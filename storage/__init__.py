@@ -1,0 +1,1 @@
+"""The database: tables, migrations, and the repository of studies, candidates and responses."""

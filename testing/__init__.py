@@ -1,0 +1,1 @@
+"""Conformance checks: one per plugin contract, for our own plugins and anybody's."""
