@@ -1,0 +1,109 @@
+"""What every checkpoint offers: the tensors' shapes without reading a weight, and one tensor at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Shape and dtype of a stored tensor."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the tensor takes when stored plainly."""
+        return self.elements * self.dtype.itemsize
+
+
+class Checkpoint(ABC):
+    """Weights, config and tokenizer on disk.
+
+    Attributes:
+        reference: how the user named it.
+        directory: the folder with config and tokenizer files.
+        tensors: shape and dtype of every tensor, by name; nothing is read for it but headers.
+    """
+
+    reference: str
+    directory: Path
+    tensors: Mapping[str, TensorInfo]
+
+    @abstractmethod
+    def read(self, name: str) -> torch.Tensor:
+        """The tensor, on the CPU. It may share memory with the file: do not write into it.
+
+        Raises:
+            CheckpointError: there is no such tensor, or the file is damaged.
+        """
+
+    @abstractmethod
+    def weight_files(self) -> tuple[Path, ...]:
+        """The files that the weights come from."""
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The model's config.json.
+
+        Raises:
+            CheckpointError: it is missing or not JSON.
+        """
+        return read_json(self.directory / "config.json")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the config and the weight files' contents: two checkpoints with the same one are the same."""
+        digest = hashlib.sha256()
+        for path in [self.directory / "config.json", *self.weight_files()]:
+            digest.update(path.name.encode())
+            digest.update(file_sha256(path).encode())
+        return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's contents, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable or holds no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing; a checkpoint folder needs a {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no JSON object")
+    return content
+
+
+def listed(names: Iterable[str], at_most: int = 5) -> str:
+    """The first few names, for an error message."""
+    all_names = list(names)
+    shown = ", ".join(all_names[:at_most])
+    return shown if len(all_names) <= at_most else f"{shown} and {len(all_names) - at_most} more"

@@ -1,0 +1,55 @@
+"""Whether checkpoints can be merged: architecture, tensor shapes and vocabulary, before any weight is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import CheckpointError
+from .base import Checkpoint, listed
+
+_TIED = ("lm_head.weight", "output.weight", "embed_out.weight")
+
+
+def check_compatible(base: Checkpoint, sources: Sequence[Checkpoint]) -> None:
+    """Raises CheckpointError unless every source has the base's architecture, tensors and vocabulary.
+
+    The message names every difference found, tensor by tensor (the first few of each kind).
+    """
+    problems = [problem for source in sources for problem in _differences(base, source)]
+    if problems:
+        raise CheckpointError("these checkpoints cannot be merged:\n  " + "\n  ".join(problems))
+
+
+def _differences(base: Checkpoint, source: Checkpoint) -> list[str]:
+    if source.directory == base.directory:
+        return []  # an adapter of this base has been checked against it tensor by tensor
+    problems = []
+    ours, theirs = (checkpoint.config.get("architectures") for checkpoint in (base, source))
+    if ours != theirs:
+        problems.append(f"{source.reference} is a {_words(theirs)}, {base.reference} is a {_words(ours)}")
+    sizes = [checkpoint.config.get("vocab_size") for checkpoint in (base, source)]
+    if sizes[0] != sizes[1]:
+        problems.append(f"{source.reference} has a vocabulary of {sizes[1]}, {base.reference} one of {sizes[0]}")
+    names = _needed(base), _needed(source)
+    if missing := sorted(names[0] - source.tensors.keys()):
+        problems.append(f"{source.reference} lacks {listed(missing)}")
+    if extra := sorted(names[1] - base.tensors.keys()):
+        problems.append(f"{source.reference} has {listed(extra)}, which {base.reference} does not")
+    shapes = [
+        f"{name} is {list(source.tensors[name].shape)}, not {list(base.tensors[name].shape)}"
+        for name in sorted(base.tensors.keys() & source.tensors.keys())
+        if source.tensors[name].shape != base.tensors[name].shape
+    ]
+    if shapes:
+        problems.append(f"{source.reference}: {listed(shapes)}")
+    return problems
+
+
+def _needed(checkpoint: Checkpoint) -> set[str]:
+    """The tensors that must have a partner; an output embedding stored beside the one it is tied to need not."""
+    names = set(checkpoint.tensors)
+    return names - set(_TIED) if checkpoint.config.get("tie_word_embeddings") else names
+
+
+def _words(architectures: list[str] | None) -> str:
+    return " / ".join(architectures) if architectures else "model of unnamed architecture"

@@ -1,0 +1,122 @@
+"""Checkpoints stored as safetensors: one file, or several with an index; memory-mapped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ..errors import CheckpointError
+from .base import Checkpoint, TensorInfo, read_json
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+UNSAFE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+
+DTYPES: dict[str, torch.dtype] = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+class SafetensorsFile:
+    """One safetensors file, mapped into memory.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or malformed, or holds a dtype that is not supported.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file: Any = safe_open(path, framework="pt").__enter__()
+            self.tensors = {name: self._info(name) for name in self._file.keys()}  # noqa: SIM118  (no mapping)
+        except FileNotFoundError:
+            raise CheckpointError(f"{path} is missing") from None
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} is truncated or damaged ({error}); fetch or export it again") from error
+
+    def _info(self, name: str) -> TensorInfo:
+        stored = self._file.get_slice(name)
+        dtype = stored.get_dtype()
+        if dtype not in DTYPES:
+            raise CheckpointError(f"{self.path}: {name} has dtype {dtype}, which is not supported")
+        return TensorInfo(tuple(stored.get_shape()), DTYPES[dtype])
+
+    def read(self, name: str) -> torch.Tensor:
+        """The tensor called `name`, which must be one of `tensors`."""
+        try:
+            tensor: torch.Tensor = self._file.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{self.path}: {name} cannot be read: {error}") from error
+        return tensor
+
+
+class SafetensorsCheckpoint(Checkpoint):
+    """A Hugging Face folder with `model.safetensors`, or with shards and `model.safetensors.index.json`.
+
+    Raises:
+        CheckpointError: there are no safetensors here (pickled weights are refused), a shard is missing or damaged,
+            or the index names a tensor that its shard does not hold.
+    """
+
+    def __init__(self, directory: Path, reference: str | None = None) -> None:
+        self.reference = reference or str(directory)
+        self.directory = directory
+        paths = _weight_paths(directory)
+        self._files = [SafetensorsFile(path) for path in paths]
+        self._holder = {name: file for file in self._files for name in file.tensors}
+        self.tensors = {name: file.tensors[name] for name, file in self._holder.items()}
+        _check_index(directory, self._holder)
+
+    def read(self, name: str) -> torch.Tensor:
+        """The tensor called `name`, memory-mapped."""
+        if name not in self._holder:
+            raise CheckpointError(f"{self.reference} has no tensor {name!r}")
+        return self._holder[name].read(name)
+
+    def weight_files(self) -> tuple[Path, ...]:
+        """The safetensors files."""
+        return tuple(file.path for file in self._files)
+
+
+def _weight_paths(directory: Path) -> list[Path]:
+    if (directory / SINGLE).is_file():
+        return [directory / SINGLE]
+    if (directory / INDEX).is_file():
+        shards = sorted(set(read_json(directory / INDEX).get("weight_map", {}).values()))
+        strangers = [shard for shard in shards if Path(shard).name != shard]
+        if strangers:
+            raise CheckpointError(f"{directory / INDEX} points outside its folder: {strangers[0]!r}")
+        missing = [shard for shard in shards if not (directory / shard).is_file()]
+        if missing:
+            raise CheckpointError(f"{directory} lacks {len(missing)} of its {len(shards)} shards, first {missing[0]!r}")
+        return [directory / shard for shard in shards]
+    unsafe = sorted(path.name for path in directory.glob("*") if path.suffix in UNSAFE_SUFFIXES)
+    if unsafe:
+        raise CheckpointError(
+            f"{directory} holds its weights as {unsafe[0]!r}: such files can run code when read, so only safetensors "
+            "and GGUF are. Convert it with transformers (`save_pretrained`) where you trust it"
+        )
+    raise CheckpointError(f"{directory} has neither {SINGLE} nor {INDEX}")
+
+
+def _check_index(directory: Path, holder: dict[str, SafetensorsFile]) -> None:
+    index = directory / INDEX
+    if (directory / SINGLE).is_file() or not index.is_file():
+        return
+    for name, shard in read_json(index)["weight_map"].items():
+        if name not in holder or holder[name].path.name != shard:
+            raise CheckpointError(f"{index} says that {shard} holds {name!r}, but it does not")

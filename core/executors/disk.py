@@ -1,0 +1,149 @@
+"""The disk executor: streams a plan, tensor by tensor, into a Hugging Face folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..checkpoints import Checkpoint
+from ..errors import ConfigurationError, StorageError
+from ..plan import Plan, TensorPlan
+from .compute import compute
+from .model_card import model_card
+from .safetensors_writer import SafetensorsWriter
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+DEFAULT_SHARD_BYTES = 5_000_000_000
+
+
+def write_model(
+    plan: Plan,
+    directory: Path,
+    shard_bytes: int = DEFAULT_SHARD_BYTES,
+    progress: Callable[[int, int], None] = lambda _done, _whole: None,
+) -> None:
+    """Writes weights, config, tokenizer, `recipe.yaml` and a model card; peak memory is a few tensors.
+
+    Everything is written under a temporary name beside `directory`, which appears only when it is whole.
+
+    Args:
+        shard_bytes: a shard is closed before it would grow beyond this.
+        progress: called with tensors written and tensors in all.
+
+    Raises:
+        ConfigurationError: `directory` exists and is not an empty folder.
+        StorageError: the disk is full, or refuses.
+        MaterialiseError: a tensor is not finite.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ConfigurationError(f"{directory} exists already; choose another folder or remove it")
+    with _whole_or_nothing(directory) as partial:
+        shards = _shards(plan, shard_bytes)
+        done = 0
+        for number, shard in enumerate(shards, start=1):
+            with SafetensorsWriter(partial / _shard_name(number, len(shards)), [(t.name, t.info) for t in shard]) as file:
+                for tensor in shard:
+                    file.write(tensor.name, compute(tensor, plan.sources))
+                    done += 1
+                    progress(done, len(plan.tensors))
+        if len(shards) > 1:
+            _write_json(partial / "model.safetensors.index.json", _index(plan, shards))
+        _write_json(partial / "config.json", _config(plan))
+        _copy_tokenizer(plan.template, partial)
+        (partial / "recipe.yaml").write_text(plan.recipe.to_yaml(), encoding="utf-8")
+        (partial / "README.md").write_text(model_card(plan, directory.name), encoding="utf-8")
+
+
+@contextmanager
+def _whole_or_nothing(directory: Path) -> Iterator[Path]:
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    except OSError as error:
+        raise StorageError(f"cannot write in {directory.parent}: {error.strerror}") from error
+    try:
+        yield partial
+        _sync(partial)
+        os.chmod(partial, 0o777 & ~_umask())
+        os.replace(partial, directory)
+    except OSError as error:
+        raise StorageError(
+            f"writing {directory} failed ({error.strerror}) and nothing was kept; free some space or choose another disk"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _shards(plan: Plan, shard_bytes: int) -> list[list[TensorPlan]]:
+    shards: list[list[TensorPlan]] = [[]]
+    filled = 0
+    for tensor in plan.tensors:
+        if shards[-1] and filled + tensor.info.nbytes > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append(tensor)
+        filled += tensor.info.nbytes
+    return shards
+
+
+def _shard_name(number: int, count: int) -> str:
+    return "model.safetensors" if count == 1 else f"model-{number:05d}-of-{count:05d}.safetensors"
+
+
+def _index(plan: Plan, shards: list[list[TensorPlan]]) -> dict[str, Any]:
+    return {
+        "metadata": {"total_size": sum(tensor.info.nbytes for tensor in plan.tensors)},
+        "weight_map": {
+            tensor.name: _shard_name(number, len(shards))
+            for number, shard in enumerate(shards, start=1)
+            for tensor in shard
+        },
+    }
+
+
+def _config(plan: Plan) -> dict[str, Any]:
+    config = {key: value for key, value in plan.template.config.items() if key not in ("torch_dtype", "auto_map")}
+    floating = [tensor.info for tensor in plan.tensors if tensor.info.dtype.is_floating_point]
+    largest = max(floating, key=lambda info: info.elements).dtype if floating else torch.float32
+    return {**config, "dtype": str(largest).removeprefix("torch.")}
+
+
+def _copy_tokenizer(template: Checkpoint, folder: Path) -> None:
+    for name in TOKENIZER_FILES:
+        if (template.directory / name).is_file():
+            shutil.copyfile(template.directory / name, folder / name)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

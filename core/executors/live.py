@@ -1,0 +1,80 @@
+"""The live executor: writes a plan into the parameters of a resident model, for evaluation."""
+
+from __future__ import annotations
+
+import torch
+
+from ..checkpoints import Checkpoint
+from ..errors import CheckpointError, MaterialiseError
+from ..plan import Plan
+from .compute import compute
+
+
+class LiveExecutor:
+    """Holds a model whose weights are whatever plan came last; only tensors that differ from it are recomputed.
+
+    Args:
+        model: a module whose parameters have the plans' names; it is written into.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+        self._targets = model.state_dict(keep_vars=True)
+        self._loaded: dict[str, str] = {}
+
+    def materialise(self, plan: Plan) -> int:
+        """Makes the resident model the planned one.
+
+        Returns:
+            How many tensors had to be computed.
+
+        Raises:
+            MaterialiseError: a tensor is not finite, or the model and the plan have not the same tensors.
+        """
+        self._check_names(plan)
+        computed = 0
+        for tensor in plan.tensors:
+            if self._loaded.get(tensor.name) == tensor.hash:
+                continue
+            target = self._targets[tensor.name]
+            value = compute(tensor, plan.sources, target.device)
+            self._loaded.pop(tensor.name, None)
+            with torch.no_grad():
+                target.copy_(value)
+            self._loaded[tensor.name] = tensor.hash
+            computed += 1
+        return computed
+
+    def _check_names(self, plan: Plan) -> None:
+        planned = {tensor.name for tensor in plan.tensors}
+        if strangers := sorted(planned - self._targets.keys()):
+            raise MaterialiseError(f"the resident model has no tensor {strangers[0]!r}")
+        written = {self._targets[name].data_ptr() for name in planned}
+        missed = sorted(name for name, target in self._targets.items() if target.data_ptr() not in written)
+        if missed:
+            raise MaterialiseError(f"the plan leaves {missed[0]!r} of the resident model unwritten")
+        for tensor in plan.tensors:
+            target = self._targets[tensor.name]
+            if tuple(target.shape) != tensor.info.shape or target.dtype != tensor.info.dtype:
+                raise MaterialiseError(
+                    f"{tensor.name} is {target.dtype} {list(target.shape)} in the resident model, but "
+                    f"{tensor.info.dtype} {list(tensor.info.shape)} in the plan"
+                )
+
+
+def resident_model(template: Checkpoint, dtype: torch.dtype, device: torch.device | str = "cpu") -> torch.nn.Module:
+    """A transformers model of the template's architecture, ready to be written into.
+
+    Raises:
+        CheckpointError: transformers does not know the architecture, or the folder does not load.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            template.directory, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
+        )
+    except (ValueError, OSError, KeyError) as error:
+        raise CheckpointError(f"transformers cannot load {template.reference}: {error}") from error
+    loaded: torch.nn.Module = model.to(device).eval().requires_grad_(False)
+    return loaded

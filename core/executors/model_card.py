@@ -1,0 +1,33 @@
+"""The README that goes with a written model: what it is made of, and how to make it again."""
+
+from __future__ import annotations
+
+from ..plan import Plan
+from .meta import costs
+
+
+def model_card(plan: Plan, title: str) -> str:
+    """A Hugging Face model card (Markdown with a YAML head) that holds the recipe and the sources' fingerprints."""
+    cost = costs(plan)
+    sources = "\n".join(
+        f"| `{reference}` | `{plan.sources[reference].fingerprint[:16]}` |" for reference in plan.recipe.references
+    )
+    return f"""---
+library_name: transformers
+tags: [merge, heterosis]
+---
+# {title}
+
+{cost.parameters:,} parameters, {cost.bytes:,} bytes, merged with `{plan.recipe.merge_method}` by Heterosis from
+
+| checkpoint | fingerprint (SHA-256) |
+|---|---|
+{sources}
+
+## Recipe
+
+Whoever has these checkpoints can build this model again, bit for bit:
+
+```yaml
+{plan.recipe.to_yaml()}```
+"""

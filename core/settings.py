@@ -1,0 +1,144 @@
+"""Settings: a parameter's value, perhaps different by layers, by kind of module or by tensor name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from .errors import ConfigurationError, did_you_mean
+from .layout import MODULES, Place
+
+Scalar: TypeAlias = float | int | bool
+_KEYS = ("layers", "module", "filter", "value")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A value for the tensors that meet every condition given.
+
+    Attributes:
+        value: a scalar, or a gradient: numbers spread evenly over the layers and interpolated, first to last.
+        layers: first layer and the one after the last, counted from 0; tensors outside the layers never match.
+        module: `attention`, `mlp` or `other` (embeddings and norms).
+        filter: a part of the tensor's name (mergekit's condition; `*` is met by all).
+    """
+
+    value: Scalar | tuple[Scalar, ...]
+    layers: tuple[int, int] | None = None
+    module: str | None = None
+    filter: str | None = None
+
+    def matches(self, name: str, place: Place) -> bool:
+        """Whether the tensor called `name`, at `place`, meets every condition."""
+        if self.layers is not None and (place.layer is None or not self.layers[0] <= place.layer < self.layers[1]):
+            return False
+        if self.module is not None and self.module != place.module:
+            return False
+        return self.filter is None or self.filter == "*" or self.filter in name
+
+    @property
+    def conditional(self) -> bool:
+        """Whether some tensors do not match."""
+        return self.layers is not None or self.module is not None or self.filter not in (None, "*")
+
+
+Setting: TypeAlias = tuple[Rule, ...]
+
+
+def value_for(setting: Setting, name: str, place: Place, layers: int) -> Scalar | None:
+    """The first matching rule's value for a tensor of a model with `layers` layers, or None if no rule matches."""
+    for rule in setting:
+        if rule.matches(name, place):
+            if not isinstance(rule.value, tuple):
+                return rule.value
+            return _interpolate(rule.value, place.layer, layers)
+    return None
+
+
+def _interpolate(gradient: Sequence[Scalar], layer: int | None, layers: int) -> Scalar:
+    """Gradients as in mergekit: 0 at the first layer and outside the layers, 1 at the last."""
+    t = 0.0 if layer is None else layer / (layers - 1) if layers > 1 else 1.0
+    position = t * (len(gradient) - 1)
+    low = int(position)
+    high = min(low + 1, len(gradient) - 1)
+    share = position - low
+    if any(isinstance(value, bool) for value in gradient):
+        return gradient[int(position)]
+    return (1 - share) * gradient[low] + share * gradient[high]
+
+
+def parse_setting(content: Any, where: str) -> Setting:
+    """Reads a scalar, a gradient, a rule, or a list of rules.
+
+    Raises:
+        ConfigurationError: something else, an unknown key, or a range upside down; `where` says where.
+    """
+    if isinstance(content, dict):
+        return (_parse_rule(content, where),)
+    if isinstance(content, list) and content and all(isinstance(entry, dict) for entry in content):
+        return tuple(_parse_rule(entry, where) for entry in content)
+    return (Rule(_parse_value(content, where)),)
+
+
+def _parse_rule(content: Mapping[str, Any], where: str) -> Rule:
+    for key in content:
+        if key not in _KEYS:
+            raise ConfigurationError(f"{where}: unknown key {key!r}. {did_you_mean(str(key), _KEYS)}")
+    if "value" not in content:
+        raise ConfigurationError(f"{where}: a rule needs a `value`: {dict(content)}")
+    layers = content.get("layers")
+    if layers is not None:
+        if not (isinstance(layers, list) and len(layers) == 2 and all(type(layer) is int for layer in layers)):
+            raise ConfigurationError(f"{where}: `layers` must be two whole numbers, not {layers!r}")
+        if not 0 <= layers[0] < layers[1]:
+            raise ConfigurationError(f"{where}: the layers {layers} are upside down or empty")
+    module = content.get("module")
+    if module is not None and module not in MODULES:
+        raise ConfigurationError(f"{where}: unknown module {module!r}. {did_you_mean(str(module), MODULES)}")
+    name_filter = content.get("filter")
+    return Rule(
+        _parse_value(content["value"], where),
+        (layers[0], layers[1]) if layers else None,
+        module,
+        None if name_filter is None else str(name_filter),
+    )
+
+
+def _parse_value(content: Any, where: str) -> Scalar | tuple[Scalar, ...]:
+    if isinstance(content, list) and content:
+        return tuple(_parse_scalar(entry, where) for entry in content)
+    return _parse_scalar(content, where)
+
+
+def _parse_scalar(content: Any, where: str) -> Scalar:
+    if isinstance(content, bool | int | float):
+        return content
+    if isinstance(content, str):  # YAML 1.1 reads 1e-3 as text
+        try:
+            return float(content)
+        except ValueError:
+            pass
+    raise ConfigurationError(f"{where}: expected a number, true or false, not {content!r}")
+
+
+def dump_setting(setting: Setting) -> Any:
+    """What `parse_setting` reads back to an equal setting."""
+    if len(setting) == 1 and not setting[0].conditional:
+        return _dump_value(setting[0])
+    return [_dump_rule(rule) for rule in setting]
+
+
+def _dump_rule(rule: Rule) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    if rule.layers is not None:
+        content["layers"] = list(rule.layers)
+    if rule.module is not None:
+        content["module"] = rule.module
+    if rule.filter is not None:
+        content["filter"] = rule.filter
+    return {**content, "value": _dump_value(rule)}
+
+
+def _dump_value(rule: Rule) -> Scalar | list[Scalar]:
+    return list(rule.value) if isinstance(rule.value, tuple) else rule.value

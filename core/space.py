@@ -1,0 +1,148 @@
+"""A search space: base, sources and what varies; a genome in it decodes to a recipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .checkpoints import SourceSet, check_compatible
+from .checkpoints.open import quiet
+from .contracts.provider import Progress
+from .errors import ConfigurationError, did_you_mean
+from .gene_space import GeneSpace
+from .genome import Genome
+from .layout import layer_count
+from .merge_space import Merge
+from .recipe import Recipe, RecipeModel
+from .settings import Rule
+
+_KEYS = ("base", "sources", "merge")
+
+
+class Space:
+    """Base, sources and the merges that are searched.
+
+    Args:
+        base: reference of the common ancestor.
+        sources: references of the fine-tunes; a mapping gives them labels, a list takes each path's last part.
+        merge: which merges are searched.
+        relative_to: folder that relative paths start at (default: the current one).
+
+    Raises:
+        ConfigurationError: no source, two of one label, or a method that cannot merge so many.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        sources: Sequence[str] | Mapping[str, str],
+        merge: Merge,
+        relative_to: Path | None = None,
+    ) -> None:
+        self.base = base
+        self.labelled = dict(sources) if isinstance(sources, Mapping) else _labelled(sources)
+        if not self.labelled:
+            raise ConfigurationError("`sources` names no fine-tune to merge")
+        self.merge = merge
+        self.merge.check_sources(len(self.labelled))
+        self.relative_to = relative_to
+        self.progress: Progress = quiet
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], relative_to: Path | None = None) -> Space:
+        """The space that a study file's `space` describes.
+
+        Raises:
+            ConfigurationError: a key is missing or unknown (with the nearest valid one), or a value is of a wrong kind.
+        """
+        for key in content:
+            if key not in _KEYS:
+                raise ConfigurationError(f"space: unknown key {key!r}. {did_you_mean(key, _KEYS)}")
+        for key in _KEYS:
+            if not content.get(key):
+                raise ConfigurationError(f"space: `{key}` is missing")
+        base, sources, merge = (content[key] for key in _KEYS)
+        if isinstance(base, list):
+            base = " | ".join(base)
+        if not isinstance(merge, dict) or "method" not in merge:
+            raise ConfigurationError("space: `merge` must be a mapping with at least `method`")
+        if not isinstance(sources, list | dict):
+            raise ConfigurationError("space: `sources` must be a list of references, or a mapping from label to one")
+        return cls(base, sources, Merge(**merge), relative_to)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready content that `from_dict` reads back."""
+        return {"base": self.base, "sources": dict(self.labelled), "merge": self.merge.to_dict()}
+
+    @cached_property
+    def checkpoints(self) -> SourceSet:
+        """The open checkpoints, fetched if need be and checked against each other; no weight is read.
+
+        Raises:
+            CheckpointError: one cannot be had, is damaged, or does not fit the base.
+        """
+        opened = SourceSet(self.base, self.labelled.values(), self.relative_to, self.progress)
+        check_compatible(opened[self.base], [opened[reference] for reference in self.labelled.values()])
+        return opened
+
+    @cached_property
+    def genes(self) -> GeneSpace:
+        """The genes, in a fixed order."""
+        return GeneSpace(self.merge.genes(list(self.labelled), self._layers))
+
+    def decode(self, genome: Genome, seed: int = 0) -> Recipe:
+        """The recipe that a genome of this space stands for.
+
+        Args:
+            seed: in [0, 2^32), for random methods.
+
+        Raises:
+            ConfigurationError: the genome does not belong to this space.
+        """
+        self.genes.check(genome)
+        return self.merge.recipe(genome, self.base, self.labelled, self._layers, self.out_dtype, seed)
+
+    def references(self) -> dict[str, Recipe]:
+        """What a merge must beat, by label: the base, each source alone, and their uniform average."""
+        alone = {"base": self.base, **self.labelled}
+        recipes = {label: self._passthrough(reference) for label, reference in alone.items()}
+        if len(self.labelled) > 1:
+            recipes["uniform average"] = Recipe(
+                merge_method="linear",
+                models=tuple(RecipeModel(reference) for reference in self.labelled.values()),
+                parameters={"weight": (Rule(1.0),)},
+                dtype="float32",
+                out_dtype=self.out_dtype,
+            )
+        return recipes
+
+    @cached_property
+    def out_dtype(self) -> str:
+        """The dtype that models are built in: the one most of the base's weights are stored in."""
+        by_dtype: dict[torch.dtype, int] = {}
+        for info in self.checkpoints[self.base].tensors.values():
+            if info.dtype.is_floating_point:
+                by_dtype[info.dtype] = by_dtype.get(info.dtype, 0) + info.elements
+        return str(max(by_dtype, key=lambda dtype: by_dtype[dtype])).removeprefix("torch.")
+
+    @cached_property
+    def _layers(self) -> int:
+        return layer_count(self.checkpoints[self.base].tensors)
+
+    def _passthrough(self, reference: str) -> Recipe:
+        return Recipe("passthrough", (RecipeModel(reference),), dtype="float32", out_dtype=self.out_dtype)
+
+
+def _labelled(references: Sequence[str]) -> dict[str, str]:
+    labelled: dict[str, str] = {}
+    for reference in references:
+        label = os.path.basename(reference.split("@")[0].rstrip("/"))
+        if label in labelled:
+            raise ConfigurationError(f"two sources would be called {label!r}; give `sources` as a mapping from label")
+        labelled[label] = reference
+    return labelled

@@ -1,0 +1,71 @@
+"""What the task-vector methods share: weighted sums of changes, sign consensus, and adding the result to the base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ...core.contracts import MergeParameters, ParameterSpec
+
+WEIGHT = ParameterSpec("weight", "source", search=(0.0, 1.5))
+DENSITY = ParameterSpec("density", "source", default=1.0, search=(0.1, 1.0), low=0.0, high=1.0)
+LAMBDA = ParameterSpec("lambda", "shared", default=1.0)
+
+_SMALLEST_DIVISOR = 1e-8
+
+
+def accumulator(like: torch.Tensor) -> torch.Tensor:
+    """Zeros to sum into: float64 for float64, else float32, whatever is summed."""
+    return torch.zeros_like(like, dtype=torch.float64 if like.dtype == torch.float64 else torch.float32)
+
+
+def weighted_sum(
+    base: torch.Tensor, changes: Sequence[torch.Tensor], parameters: MergeParameters
+) -> torch.Tensor:
+    """base + lambda * sum_i w_i change_i, the sum divided by sum_i w_i if `normalize` (unless that is about zero)."""
+    weights = parameters.per_source["weight"]
+    total = accumulator(base)
+    for change, weight in zip(changes, weights, strict=True):
+        total.add_(change * weight)
+    mixed = total.to(base.dtype)
+    if parameters.shared["normalize"]:
+        divisor = torch.tensor(weights, dtype=base.dtype).sum()
+        mixed.div_(divisor if divisor.abs() >= _SMALLEST_DIVISOR else 1)
+    return _added(base, mixed, parameters)
+
+
+def consensus_sum(
+    base: torch.Tensor, changes: Sequence[torch.Tensor], parameters: MergeParameters
+) -> torch.Tensor:
+    """As `weighted_sum`, but an element counts only where its sign is the elected one (Yadav et al., 2023, step 2-3).
+
+    The elected sign of an element is that of sum_i w_i change_i, positive where the sum is zero. With `normalize` each
+    element is divided by the weights of the sources that count there.
+    """
+    weights = parameters.per_source["weight"]
+    weighted = [change * weight for change, weight in zip(changes, weights, strict=True)]
+    elected = accumulator(base)
+    for change in weighted:
+        elected.add_(change)
+    positive = elected.to(base.dtype) >= 0
+    total, divisor = elected.zero_(), accumulator(base)
+    for change, weight in zip(weighted, weights, strict=True):
+        agrees = torch.where(positive, change > 0, change < 0)
+        total.add_(change * agrees)
+        if parameters.shared["normalize"]:
+            divisor.add_(agrees, alpha=_rounded(weight, base.dtype))
+    mixed = total.to(base.dtype)
+    if parameters.shared["normalize"]:
+        divisor = divisor.to(base.dtype)
+        mixed.div_(divisor.masked_fill_(divisor == 0, 1))
+    return _added(base, mixed, parameters)
+
+
+def _added(base: torch.Tensor, mixed: torch.Tensor, parameters: MergeParameters) -> torch.Tensor:
+    factor = parameters.shared["lambda"]
+    return base + (mixed if factor == 1 else mixed.mul_(factor))
+
+
+def _rounded(weight: float, dtype: torch.dtype) -> float:
+    return float(torch.tensor(weight, dtype=dtype))
