@@ -1,0 +1,145 @@
+"""A resident transformers model that answers what tasks ask; its weights may change between calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..core.contracts.language_model import LanguageModel
+from ..core.errors import ConfigurationError, EvaluationError
+from .generation import continue_greedily
+from .plan import Plan, Request, line_up, plant
+from .plan_cache import PlanCache
+from .token_cache import TokenCache, short
+from .tree_attention import deepest_tree, reads_trees
+
+_PLAN_BYTES = 256 << 20
+_LOGITS = 1 << 30
+"""How many logits may exist at a time where the batch size is left to us (2 GiB in bfloat16)."""
+
+
+class TransformersModel(LanguageModel):
+    """Scores and generates with a causal model of the transformers library, on its device and in its dtype.
+
+    What depends on the requests alone (tokens, trees, batches) is kept and used again, so that the next candidate in
+    the same model object pays for its forward passes only. Deterministic: the same weights and the same calls give
+    the same floats.
+
+    Args:
+        model: a causal language model; it is put into evaluation mode.
+        tokenizer: the one it was trained with.
+        batch_tokens: tokens per forward pass, padding included (a longer sequence is run by itself). By default
+            1024 on the CPU, and elsewhere 8192 or fewer if the vocabulary is large.
+
+    Raises:
+        ConfigurationError: `batch_tokens` is not positive.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_tokens: int | None = None
+    ) -> None:
+        if batch_tokens is not None and batch_tokens < 1:
+            raise ConfigurationError(f"batch_tokens is {batch_tokens}; it must be at least 1")
+        self.model = model
+        self.tokenizer = tokenizer
+        self._batch_tokens = batch_tokens
+        self._tokens = TokenCache(model, tokenizer)
+        self._plans = PlanCache(_PLAN_BYTES)
+        self._reads_trees: bool | None = None
+        model.eval()  # type: ignore[no-untyped-call]
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens per forward pass, padding included."""
+        if self._batch_tokens is not None:
+            return self._batch_tokens
+        if self.model.device.type == "cpu":
+            return 1024
+        return max(min(8192, _LOGITS // int(self.model.config.get_text_config().vocab_size)), 512)
+
+    def choice_log_likelihoods(self, requests: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
+        """For each (prompt, continuations): log P(continuation | prompt) of every continuation, in order.
+
+        Raises:
+            EvaluationError: a prompt or continuation is empty or too long, or a figure is not finite.
+        """
+        counts = [len(continuations) for _, continuations in requests]
+        if not sum(counts):
+            return [[] for _ in requests]
+        asked = [(prompt, tuple(continuations)) for prompt, continuations in requests if continuations]
+        figures = self._run("choices", tuple(asked), lambda: [self._request(*request) for request in asked])
+        _check_finite(figures, [prompt for prompt, continuations in asked for _ in continuations])
+        return [part.tolist() for part in np.split(figures, np.cumsum(counts)[:-1])]
+
+    def text_log_likelihoods(self, texts: Sequence[str]) -> list[tuple[float, int]]:
+        """For each text: log-likelihood of its tokens after the first, and how many those are.
+
+        Raises:
+            EvaluationError: a text is empty or too long, or a figure is not finite.
+        """
+        sequences = [self._tokens.prompt(text) for text in texts]
+        for text, sequence in zip(texts, sequences, strict=True):
+            self._tokens.check_length(len(sequence), text)
+        asked = [index for index, sequence in enumerate(sequences) if len(sequence) > 1]
+        answers = [(0.0, 0)] * len(texts)
+        if asked:
+            requests = [(sequences[index][:1], [sequences[index][1:]]) for index in asked]
+            figures = self._run("texts", tuple(texts), lambda: requests)
+            _check_finite(figures, [texts[index] for index in asked])
+            for index, figure in zip(asked, figures.tolist(), strict=True):
+                answers[index] = figure, len(sequences[index]) - 1
+        return answers
+
+    def generate(self, prompts: Sequence[str], max_tokens: int, stop: Sequence[str] = ()) -> list[str]:
+        """Greedy continuation of each prompt: at most `max_tokens` tokens, cut before the first of `stop`.
+
+        It also ends at an end-of-sequence token. Penalties and sampling in the checkpoint's generation settings are
+        not applied.
+
+        Raises:
+            EvaluationError: a prompt is empty, or has no room for `max_tokens` more tokens in the model.
+            ConfigurationError: `max_tokens` is not positive, or a stop string is empty.
+        """
+        if max_tokens < 1:
+            raise ConfigurationError(f"max_tokens is {max_tokens}; it must be at least 1")
+        if not all(stop):
+            raise ConfigurationError("a stop string is empty; it would end every text before it begins")
+        sequences = [self._tokens.prompt(prompt) for prompt in prompts]
+        for prompt, sequence in zip(prompts, sequences, strict=True):
+            self._tokens.check_length(len(sequence) + max_tokens, prompt)
+        return continue_greedily(self.model, self.tokenizer, sequences, max_tokens, stop, self.batch_tokens)
+
+    def _request(self, prompt: str, continuations: Sequence[str]) -> Request:
+        start = self._tokens.prompt(prompt)
+        tokens = [self._tokens.continuation(text, prompt) for text in continuations]
+        self._tokens.check_length(len(start) + max(map(len, tokens)), prompt)
+        return start, tokens
+
+    def _run(
+        self, kind: str, key: tuple[object, ...], requests: Callable[[], Sequence[Request]]
+    ) -> npt.NDArray[np.float64]:
+        trees = kind == "choices" and self._reads_trees is not False
+        plan = self._plan(kind, key, requests, trees)
+        if plan.has_branches and self._reads_trees is None:
+            self._reads_trees = reads_trees(self.model)
+            if self._reads_trees is False:
+                plan = self._plan(kind, key, requests, False)
+        return plan.run(self.model)
+
+    def _plan(self, kind: str, key: tuple[object, ...], requests: Callable[[], Sequence[Request]], trees: bool) -> Plan:
+        device, batch_tokens = self.model.device, self.batch_tokens
+
+        def make() -> Plan:
+            forest = plant(requests(), deepest_tree(self.model), batch_tokens) if trees else line_up(requests())
+            return Plan(forest, device, batch_tokens)
+
+        return self._plans.get((kind, key, trees, device, batch_tokens), make)
+
+
+def _check_finite(figures: npt.NDArray[np.float64], items: Sequence[str]) -> None:
+    wrong = np.flatnonzero(~np.isfinite(figures))
+    if wrong.size:
+        raise EvaluationError(f"scores turned NaN or infinite, first on the item {short(items[int(wrong[0])])}")

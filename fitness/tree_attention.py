@@ -1,0 +1,79 @@
+"""Whether a model can read a token tree: what its configuration says, then a comparison on made-up tokens."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+
+import torch
+from transformers import PreTrainedModel
+
+from .batch import make_batch
+from .forward import edge_log_likelihoods
+from .token_tree import TokenTree
+
+_logger = logging.getLogger(__name__)
+
+_MASKED_ATTENTION = ("eager", "sdpa")
+_MASKED_LAYERS = ("full_attention", "sliding_attention")
+_MADE_UP = (((3, 5, 7, 11), ((13, 17, 19), (13, 23, 29), (31, 37))), ((3, 41), ((43, 47, 53), (59, 61, 67))))
+"""Starts and their continuations: token ids without meaning, in trees of different sizes."""
+
+
+def deepest_tree(model: PreTrainedModel) -> int:
+    """How many tokens from node 0 to a leaf the model can read in a tree; 0 if it cannot read trees.
+
+    A tree needs a mask of its own and explicit positions, in every layer. Attention kernels that build their own mask
+    and layers that carry a state along the row cannot have that; a sliding window is counted along the row, not along
+    the tree, so a tree must fit inside it.
+    """
+    config = model.config.get_text_config()
+    # where the configuration does not tell layers apart, a window that it names is every layer's
+    layers = getattr(config, "layer_types", None) or ["sliding_attention"]
+    understood = (
+        getattr(config, "_attn_implementation", None) in _MASKED_ATTENTION
+        and not model._is_stateful
+        and "position_ids" in inspect.signature(model.forward).parameters
+        and all(layer in _MASKED_LAYERS for layer in layers)
+    )
+    if not understood:
+        return 0
+    window = getattr(config, "sliding_window", None) if "sliding_attention" in layers else None
+    return int(window) if window else 1 << 30
+
+
+def reads_trees(model: PreTrainedModel) -> bool | None:
+    """Whether the model gives the sequences of two small trees the figures that it gives them alone.
+
+    None if its figures are not finite, which says nothing about trees.
+    """
+    trees: list[TokenTree] = []
+    alone: list[float] = []
+    for start, continuations in _MADE_UP:
+        trees.append(TokenTree())
+        for continuation in continuations:
+            trees[-1].add(start, continuation)
+        # an edge that sequences share is compared once, by the first of them
+        edges: dict[tuple[int, ...], float] = {}
+        for continuation in continuations:
+            chain = TokenTree()
+            chain.add(start, continuation)
+            figures = edge_log_likelihoods(model, make_batch([chain], model.device)).tolist()
+            for length, figure in enumerate(figures, start=1):
+                edges.setdefault(tuple(continuation[:length]), figure)
+        alone.extend(edges.values())
+    together = edge_log_likelihoods(model, make_batch(trees, model.device))
+    expected = torch.tensor(alone, device=together.device)
+    if not (together.isfinite().all() and expected.isfinite().all()):
+        return None
+    # rounding differs between the two passes; a mask that is ignored differs by far more
+    tolerance = 1e-3 if model.dtype in (torch.float32, torch.float64) else 0.25
+    difference = float((together - expected).abs().max())
+    if difference > tolerance:
+        _logger.warning(
+            "%s does not honour a custom attention mask (log-likelihoods differ by %.3g): every choice is scored as a "
+            "sequence of its own, which is slower",
+            type(model).__name__,
+            difference,
+        )
+    return difference <= tolerance
