@@ -1,0 +1,106 @@
+"""What every built-in optimizer shares: taking turns, checking what it is told, options, genomes to try first."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, get_args
+
+from ...core import registry
+from ...core.contracts import Direction, Optimizer, Proposal, Told
+from ...core.errors import ConfigurationError, OptimizerError, PluginError, did_you_mean
+from ...core.gene_space import GeneSpace
+from ...core.seeds import derived_seed
+from .options import Option, read_first, read_options
+
+
+class TurnTaking(Optimizer):
+    """An optimizer that only has to say how it proposes (`_propose`) and how it learns (`_learn`).
+
+    Every subclass honours the option `first`: a list of genomes to try before any other.
+
+    Attributes:
+        options: the options that the user may set, besides `first`.
+        default_first: `first` if the user does not give it.
+        settings: a value for each of the options.
+    """
+
+    options: ClassVar[Mapping[str, Option]] = {}
+    default_first: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, space: GeneSpace, directions: Sequence[Direction], seed: int, **options: Any) -> None:
+        _check_directions(type(self), directions)
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ConfigurationError(f"a seed is a whole number, 0 or more, not {seed!r}")
+        self.space = space
+        self.directions = tuple(directions)
+        self.first = read_first(space, options.pop("first", self.default_first))
+        self.settings = read_options(self.name, self.options, options)
+        self._seed = seed
+        self._open: list[Proposal] = []
+
+    def ask(self, n: int) -> list[Proposal]:
+        """Between 1 and `n` proposals; see the contract."""
+        if n < 1:
+            raise OptimizerError(f"asked for {n} proposals; ask for at least one")
+        if self._open:
+            raise OptimizerError(f"tell the results of the last {len(self._open)} proposals before asking again")
+        self._open = self._propose(n)
+        return list(self._open)
+
+    def tell(self, results: Sequence[Told]) -> None:
+        """Learns the results of the last ask; a value that is NaN or infinite counts as failed. See the contract."""
+        if not self._open:
+            raise OptimizerError("there is nothing to tell: ask for proposals first")
+        if len(results) != len(self._open):
+            raise OptimizerError(f"{len(results)} results told for {len(self._open)} proposals")
+        for place, (proposal, told) in enumerate(zip(self._open, results, strict=True)):
+            if told.genome != proposal.genome:
+                raise OptimizerError(f"result {place} is for {told.genome}, but {proposal.genome} was proposed there")
+            if told.values is not None and len(told.values) != len(self.directions):
+                raise OptimizerError(f"{len(told.values)} values told for {len(self.directions)} objectives")
+        self._open = []
+        self._learn([_only_finite(told) for told in results])
+
+    def _derived_seed(self, *purpose: str | int) -> int:
+        return derived_seed(self._seed, "optimizer", self.name, *purpose)
+
+    @abstractmethod
+    def _propose(self, n: int) -> list[Proposal]:
+        """Between 1 and `n` proposals; the turn has been checked."""
+
+    @abstractmethod
+    def _learn(self, results: Sequence[Told]) -> None:
+        """Learns from the results of the last proposals, in their order; values are finite, or None if it failed."""
+
+
+def _only_finite(told: Told) -> Told:
+    if told.values is None or all(math.isfinite(value) for value in told.values):
+        return told
+    return replace(told, values=None)
+
+
+def _check_directions(optimizer: type[Optimizer], directions: Sequence[Direction]) -> None:
+    if not directions:
+        raise ConfigurationError("there is no objective: nothing to maximize or minimize")
+    for direction in directions:
+        if direction not in get_args(Direction):
+            raise ConfigurationError(f"no direction {direction!r}. {did_you_mean(str(direction), get_args(Direction))}")
+    if len(directions) > 1 and not optimizer.multi_objective:
+        raise ConfigurationError(
+            f"the optimizer {optimizer.name!r} takes one objective, and there are {len(directions)}; "
+            f"these take several: {', '.join(_multi_objective_names())}"
+        )
+
+
+def _multi_objective_names() -> list[str]:
+    found = []
+    for name in registry.names("optimizers"):
+        try:
+            if registry.load("optimizers", name).multi_objective:
+                found.append(name)
+        except PluginError:  # one broken plugin must not hide the advice
+            continue
+    return found
