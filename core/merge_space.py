@@ -67,8 +67,12 @@ class Merge:
         valid = {spec.name for plugin in self._plugins.values() for spec in plugin.parameters}
         for name in parameters:
             if name not in valid:
-                raise ConfigurationError(f"{' / '.join(self.methods)}: no parameter {name!r}. {did_you_mean(name, valid)}")
-        self.ranges = {name: _range(name, value) for name, value in parameters.items() if isinstance(value, list | tuple)}
+                raise ConfigurationError(
+                    f"{' / '.join(self.methods)}: no parameter {name!r}. {did_you_mean(name, valid)}"
+                )
+        self.ranges = {
+            name: _range(name, value) for name, value in parameters.items() if isinstance(value, list | tuple)
+        }
         self.fixed = {name: value for name, value in parameters.items() if isinstance(value, bool | int | float)}
         for plugin in self._plugins.values():
             for spec in plugin.parameters:

@@ -87,7 +87,7 @@ def load(kind: str, name: str) -> type[Any]:
 
 def installed() -> list[Plugin]:
     """Every installed plugin, by kind and name; one that cannot be used is listed with its error."""
-    found = []
+    found: list[Plugin] = []
     for kind in CONTRACTS:
         for name, points in sorted(_points(kind).items()):
             try:

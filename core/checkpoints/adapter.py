@@ -72,7 +72,9 @@ class AdapterCheckpoint(Checkpoint):
     def _check_plain(self) -> None:
         config = self.adapter_config
         if config.get("peft_type") != "LORA":
-            raise CheckpointError(f"{self._folder} is an adapter of type {config.get('peft_type')!r}; only LORA is read")
+            raise CheckpointError(
+                f"{self._folder} is an adapter of type {config.get('peft_type')!r}; only LORA is read"
+            )
         special = {
             "use_dora": config.get("use_dora"),
             "modules_to_save": config.get("modules_to_save"),

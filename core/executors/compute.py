@@ -14,9 +14,7 @@ from ..errors import MaterialiseError
 from ..plan import MergeStep, TensorPlan
 
 
-def compute(
-    tensor: TensorPlan, sources: Mapping[str, Checkpoint], device: torch.device | str = "cpu"
-) -> torch.Tensor:
+def compute(tensor: TensorPlan, sources: Mapping[str, Checkpoint], device: torch.device | str = "cpu") -> torch.Tensor:
     """The planned tensor, in its final dtype, on `device`.
 
     Raises:

@@ -60,7 +60,9 @@ def write_model(
         shards = _shards(plan, shard_bytes)
         done = 0
         for number, shard in enumerate(shards, start=1):
-            with SafetensorsWriter(partial / _shard_name(number, len(shards)), [(t.name, t.info) for t in shard]) as file:
+            with SafetensorsWriter(
+                partial / _shard_name(number, len(shards)), [(t.name, t.info) for t in shard]
+            ) as file:
                 for tensor in shard:
                     file.write(tensor.name, compute(tensor, plan.sources))
                     done += 1

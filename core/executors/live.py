@@ -71,10 +71,9 @@ def resident_model(template: Checkpoint, dtype: torch.dtype, device: torch.devic
     from transformers import AutoModelForCausalLM
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(
             template.directory, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
         )
     except (ValueError, OSError, KeyError) as error:
         raise CheckpointError(f"transformers cannot load {template.reference}: {error}") from error
-    loaded: torch.nn.Module = model.to(device).eval().requires_grad_(False)
-    return loaded
+    return model.to(device).eval().requires_grad_(False)

@@ -44,7 +44,7 @@ class SafetensorsWriter:
         expected, info = self._announced.pop(0)
         assert (name, tuple(tensor.shape), tensor.dtype) == (expected, info.shape, info.dtype)
         plain = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        self._file.write(memoryview(plain.numpy()))
+        self._file.write(plain.numpy().data)
 
     def __enter__(self) -> SafetensorsWriter:
         return self

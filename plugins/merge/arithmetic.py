@@ -20,30 +20,26 @@ def accumulator(like: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(like, dtype=torch.float64 if like.dtype == torch.float64 else torch.float32)
 
 
-def weighted_sum(
-    base: torch.Tensor, changes: Sequence[torch.Tensor], parameters: MergeParameters
-) -> torch.Tensor:
+def weighted_sum(base: torch.Tensor, changes: Sequence[torch.Tensor], parameters: MergeParameters) -> torch.Tensor:
     """base + lambda * sum_i w_i change_i, the sum divided by sum_i w_i if `normalize` (unless that is about zero)."""
-    weights = parameters.per_source["weight"]
+    weights = _weights(parameters, base)
     total = accumulator(base)
     for change, weight in zip(changes, weights, strict=True):
         total.add_(change * weight)
     mixed = total.to(base.dtype)
     if parameters.shared["normalize"]:
-        divisor = torch.tensor(weights, dtype=base.dtype).sum()
+        divisor = weights.sum()
         mixed.div_(divisor if divisor.abs() >= _SMALLEST_DIVISOR else 1)
     return _added(base, mixed, parameters)
 
 
-def consensus_sum(
-    base: torch.Tensor, changes: Sequence[torch.Tensor], parameters: MergeParameters
-) -> torch.Tensor:
+def consensus_sum(base: torch.Tensor, changes: Sequence[torch.Tensor], parameters: MergeParameters) -> torch.Tensor:
     """As `weighted_sum`, but an element counts only where its sign is the elected one (Yadav et al., 2023, step 2-3).
 
     The elected sign of an element is that of sum_i w_i change_i, positive where the sum is zero. With `normalize` each
     element is divided by the weights of the sources that count there.
     """
-    weights = parameters.per_source["weight"]
+    weights = _weights(parameters, base)
     weighted = [change * weight for change, weight in zip(changes, weights, strict=True)]
     elected = accumulator(base)
     for change in weighted:
@@ -54,7 +50,7 @@ def consensus_sum(
         agrees = torch.where(positive, change > 0, change < 0)
         total.add_(change * agrees)
         if parameters.shared["normalize"]:
-            divisor.add_(agrees, alpha=_rounded(weight, base.dtype))
+            divisor.add_(agrees * weight)
     mixed = total.to(base.dtype)
     if parameters.shared["normalize"]:
         divisor = divisor.to(base.dtype)
@@ -67,5 +63,5 @@ def _added(base: torch.Tensor, mixed: torch.Tensor, parameters: MergeParameters)
     return base + (mixed if factor == 1 else mixed.mul_(factor))
 
 
-def _rounded(weight: float, dtype: torch.dtype) -> float:
-    return float(torch.tensor(weight, dtype=dtype))
+def _weights(parameters: MergeParameters, like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(parameters.per_source["weight"], dtype=like.dtype, device=like.device)
