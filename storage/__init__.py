@@ -1,1 +1,37 @@
 """The database: tables, migrations, and the repository of studies, candidates and responses."""
+
+from .owners import this_process
+from .records import (
+    ArtifactRecord,
+    AskRecord,
+    CandidateRecord,
+    EvaluationRecord,
+    Event,
+    ItemSet,
+    Lineage,
+    NewProposal,
+    Relative,
+    Responses,
+    Stage,
+    StudyRecord,
+    StudyState,
+)
+from .store import Store
+
+__all__ = [
+    "ArtifactRecord",
+    "AskRecord",
+    "CandidateRecord",
+    "EvaluationRecord",
+    "Event",
+    "ItemSet",
+    "Lineage",
+    "NewProposal",
+    "Relative",
+    "Responses",
+    "Stage",
+    "Store",
+    "StudyRecord",
+    "StudyState",
+    "this_process",
+]

@@ -1,0 +1,56 @@
+"""Artifacts: what was written to disk for a candidate, and the hash it had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import delete, insert, select
+
+from ..core.errors import StorageError
+from .database import Database
+from .events import append
+from .inserts import insert_missing
+from .records import ArtifactRecord
+from .tables import artifact_links, artifacts, candidates
+
+
+class Artifacts:
+    """Notes artifacts (an exported model, say) of candidates. The bytes come first, the note second."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, candidate_id: str, kind: str, path: Path, sha256: str, size_bytes: int) -> ArtifactRecord:
+        """Notes what is at `path` now; an older note for the same candidate and path is replaced.
+
+        Raises:
+            StorageError: there is no such candidate.
+        """
+        place = str(path.resolve())
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            if connection.execute(select(candidates.c.id).where(candidates.c.id == candidate_id)).first() is None:
+                raise StorageError(f"there is no candidate with id {candidate_id} in {self._database.where}")
+            insert_missing(
+                connection,
+                artifacts,
+                [{"sha256": sha256, "kind": kind, "size_bytes": size_bytes, "created_at": now}],
+            )
+            link = {"owner_kind": "candidate", "owner_id": candidate_id, "path": place}
+            connection.execute(delete(artifact_links).where(*(artifact_links.c[key] == link[key] for key in link)))
+            connection.execute(insert(artifact_links).values(**link, sha256=sha256, created_at=now))
+            payload = {"kind": kind, "path": place, "sha256": sha256}
+            append(connection, now, "artifact.recorded", sha256, candidate_id=candidate_id, payload=payload)
+        return ArtifactRecord(sha256, kind, size_bytes, place, now)
+
+    def of(self, candidate_id: str) -> list[ArtifactRecord]:
+        """The artifacts of a candidate, oldest first."""
+        query = (
+            select(artifacts.c.sha256, artifacts.c.kind, artifacts.c.size_bytes)
+            .add_columns(artifact_links.c.path, artifact_links.c.created_at)
+            .join(artifact_links, artifact_links.c.sha256 == artifacts.c.sha256)
+            .where(artifact_links.c.owner_kind == "candidate", artifact_links.c.owner_id == candidate_id)
+            .order_by(artifact_links.c.created_at, artifact_links.c.path)
+        )
+        with self._database.read() as connection:
+            return [ArtifactRecord(*row) for row in connection.execute(query)]

@@ -1,0 +1,43 @@
+"""The journal: what happened, in order, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from .database import Database
+from .records import Event
+from .tables import candidates, events
+
+
+class Events:
+    """Reads the journal."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self, study_id: str, after: int = 0, limit: int = 1000) -> list[Event]:
+        """The first `limit` events of a study with an id above `after`, oldest first."""
+        query = select(events).where(events.c.study_id == study_id, events.c.id > after)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(events.c.id).limit(limit))
+            return [Event(row.id, row.study_id, row.at, row.type, row.subject_id, row.payload_json) for row in rows]
+
+
+def append(
+    connection: Connection,
+    at: datetime,
+    type: str,  # noqa: A002  (the field's own word)
+    subject_id: str,
+    *,
+    study_id: str | None = None,
+    candidate_id: str | None = None,
+    payload: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes an event in the transaction of what it tells of; the study may be given through one of its candidates."""
+    study = study_id or select(candidates.c.study_id).where(candidates.c.id == candidate_id).scalar_subquery()
+    row = {"study_id": study, "at": at, "type": type, "subject_id": subject_id, "payload_json": dict(payload or {})}
+    connection.execute(insert(events).values(**row))

@@ -1,0 +1,208 @@
+"""What the store gives and takes: frozen values, never a live row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ..core.errors import StorageError
+from ..core.estimate import Estimate
+from ..core.genome import Genome, content_hash
+
+if TYPE_CHECKING:
+    from ..core.contracts import Item
+
+StudyState: TypeAlias = Literal["created", "running", "paused", "complete", "failed"]
+CandidateKind: TypeAlias = Literal["bred", "reference"]
+CandidateState: TypeAlias = Literal["proposed", "evaluating", "complete", "failed"]
+Stage: TypeAlias = Literal["search", "validation", "test"]
+EvaluationState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+AttemptOutcome: TypeAlias = Literal["succeeded", "failed", "lost", "released", "cancelled"]
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study; `spec_sha256` is the hash of the canonical JSON of `spec`."""
+
+    id: str
+    name: str
+    spec: Mapping[str, Any]
+    spec_sha256: str
+    seed: int
+    state: StudyState
+    plugin_versions: Mapping[str, str]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class NewProposal:
+    """What an optimizer proposed, decoded.
+
+    Attributes:
+        recipe: how to build it, JSON-ready.
+        fingerprint: SHA-256 of the recipe: the same in a study means the same candidate.
+        eval_key: SHA-256 of all that its score depends on: the same in any study means the same responses.
+        parents: numbers of the candidates it was bred from.
+    """
+
+    genome: Genome
+    recipe: Mapping[str, Any]
+    fingerprint: str
+    eval_key: str
+    operator: str
+    parents: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """One candidate at one stage: waiting, running, or done.
+
+    Attributes:
+        attempt: how often it was claimed; a result counts only if it carries the latest.
+        lease_owner: who claimed it last and has it still, or None.
+        worker: who claimed it last.
+        seconds: wall-clock seconds by phase, empty until it succeeded.
+    """
+
+    id: str
+    candidate_id: str
+    stage: Stage
+    eval_key: str
+    state: EvaluationState
+    attempt: int
+    max_attempts: int
+    lease_owner: str | None
+    lease_expires_at: datetime | None
+    worker: str | None
+    error_kind: str | None
+    error_text: str | None
+    seconds: Mapping[str, float]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class CandidateRecord:
+    """A candidate and all that was measured of it.
+
+    Attributes:
+        number: its place in the study, from 0; None for a reference.
+        label: a reference's name (`base`, an expert's); None for a bred candidate.
+        operator: how it was first proposed; None for a reference.
+        parents: the numbers of its parents, in order.
+        failure: why it failed, or None.
+        evaluations: by stage.
+        measurements: by stage, then by objective.
+    """
+
+    id: str
+    study_id: str
+    kind: CandidateKind
+    number: int | None
+    label: str | None
+    ask_no: int | None
+    genome: Genome | None
+    recipe: Mapping[str, Any]
+    fingerprint: str
+    operator: str | None
+    parents: tuple[int, ...]
+    state: CandidateState
+    failure: str | None
+    created_at: datetime
+    evaluations: Mapping[Stage, EvaluationRecord]
+    measurements: Mapping[Stage, Mapping[str, Estimate]]
+
+
+@dataclass(frozen=True)
+class AskRecord:
+    """An ask as it was recorded; one genome proposed twice is one candidate, listed twice.
+
+    Attributes:
+        candidates: in the order proposed.
+        operators: how each was proposed, in the same order.
+        told_at: when the optimizer learned all the results, or None.
+    """
+
+    number: int
+    candidates: tuple[CandidateRecord, ...]
+    operators: tuple[str, ...]
+    created_at: datetime
+    told_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Relative:
+    """A parent or a child of a candidate, and the operator that made the child."""
+
+    candidate_id: str
+    number: int | None
+    operator: str
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """A candidate's nearest relatives: parents in the order of the operator, children by number."""
+
+    parents: tuple[Relative, ...]
+    children: tuple[Relative, ...]
+
+
+@dataclass(frozen=True)
+class ItemSet:
+    """Items in order under a scoring rule; `id` is the SHA-256 of both, so a changed question is another set."""
+
+    id: str
+    item_ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rule: Mapping[str, Any], items: Sequence[Item]) -> ItemSet:
+        """The set of a task's `items` (all of them or some) under its `rule`."""
+        asked = [[item.id, dict(item.data)] for item in items]
+        return cls(content_hash({"rule": dict(rule), "items": asked}), tuple(item.id for item in items))
+
+
+@dataclass(frozen=True)
+class Responses:
+    """One score in [0, 1] for each item of the set, in its order; `task` is the study's name for the task.
+
+    Raises:
+        StorageError: there is not one score per item, or a score is NaN or infinite.
+    """
+
+    task: str
+    item_set: ItemSet
+    scores: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.scores) != len(self.item_set.item_ids):
+            raise StorageError(f"task {self.task!r}: {len(self.scores)} scores for {len(self.item_set.item_ids)} items")
+        for item_id, score in zip(self.item_set.item_ids, self.scores, strict=True):
+            if not 0.0 <= score <= 1.0:
+                raise StorageError(f"task {self.task!r} scored item {item_id!r} {score}; a score is between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened; `id` grows with every event of the database."""
+
+    id: int
+    study_id: str | None
+    at: datetime
+    type: str
+    subject_id: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ArtifactRecord:
+    """Bytes on disk that belong to a candidate: what kind, where, and their hash."""
+
+    sha256: str
+    kind: str
+    size_bytes: int
+    path: str
+    created_at: datetime

@@ -1,0 +1,194 @@
+"""Results: responses and measurements, written once, with the state they bring about."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, insert, select, update
+
+from ..core.errors import StorageError
+from ..core.estimate import Estimate
+from .database import Database
+from .events import append
+from .inserts import insert_missing
+from .records import ItemSet, Responses, Stage
+from .tables import candidates, evaluations, item_responses, item_sets, measurements
+from .transitions import end_attempts, fail_evaluation, holds, move_candidate
+
+BLOCK_ITEMS = 4096
+_FLOAT64 = np.dtype("<f8")
+
+
+class Results:
+    """Ends evaluations, and reads what was answered."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def finish(
+        self,
+        evaluation_id: str,
+        attempt: int,
+        responses: Sequence[Responses],
+        measured: Mapping[str, Estimate],
+        seconds: Mapping[str, float],
+    ) -> bool:
+        """Records a success: everything in one transaction, and only if this attempt still holds the evaluation.
+
+        Args:
+            responses: one for each task.
+            measured: the value of each objective; a standard error of NaN means unknown.
+            seconds: wall-clock seconds by phase.
+
+        Returns:
+            False if another attempt has taken over or the evaluation is over; then nothing is written.
+
+        Raises:
+            StorageError: a number is NaN or infinite, or the database refuses; nothing is written.
+        """
+        _check(measured, seconds)
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            row = connection.execute(
+                update(evaluations)
+                .where(holds(evaluation_id, attempt))
+                .values(
+                    state="succeeded",
+                    finished_at=now,
+                    seconds_json=dict(seconds),
+                    lease_owner=None,
+                    lease_expires_at=None,
+                )
+                .returning(evaluations.c.candidate_id, evaluations.c.stage)
+            ).one_or_none()
+            if row is None:
+                return False
+            _write_responses(connection, evaluation_id, responses)
+            _write_measurements(connection, row.candidate_id, row.stage, measured)
+            end_attempts(connection, now, evaluation_id, attempt, "succeeded")
+            move_candidate(connection, row.candidate_id, "complete")
+            payload = {"attempt": attempt, "stage": row.stage}
+            append(
+                connection, now, "evaluation.succeeded", evaluation_id, candidate_id=row.candidate_id, payload=payload
+            )
+        return True
+
+    def fail(self, evaluation_id: str, attempt: int, kind: str, reason: str) -> bool:
+        """Records a failure for good, with its reason (cut to 8 KiB); False if fenced, and nothing is written.
+
+        Args:
+            kind: in a word, what went wrong: `nan`, `memory`, `plugin`...
+        """
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            return fail_evaluation(connection, now, evaluation_id, attempt, kind, reason, "failed")
+
+    def responses(self, candidate_id: str, stage: Stage) -> dict[str, Responses]:
+        """What a candidate answered at a stage, by task; empty if it has not succeeded."""
+        with self._database.read() as connection:
+            found = _read(connection, evaluations.c.candidate_id == candidate_id, evaluations.c.stage == stage)
+        return found.get(candidate_id, {})
+
+    def responses_of_study(self, study_id: str, stage: Stage) -> dict[str, dict[str, Responses]]:
+        """What all candidates of a study answered at a stage, by candidate id and task."""
+        with self._database.read() as connection:
+            return _read(connection, candidates.c.study_id == study_id, evaluations.c.stage == stage)
+
+    def find_responses(self, eval_key: str, besides: str | None = None) -> dict[str, Responses] | None:
+        """What equal work gave, in any study of this database, or None if it was never done.
+
+        Args:
+            besides: the id of an evaluation that does not count (the one about to run).
+        """
+        conditions = [evaluations.c.eval_key == eval_key, evaluations.c.state == "succeeded"]
+        if besides is not None:
+            conditions.append(evaluations.c.id != besides)
+        oldest = select(evaluations.c.id).where(*conditions).order_by(evaluations.c.id).limit(1)
+        with self._database.read() as connection:
+            evaluation_id = connection.scalars(oldest).one_or_none()
+            if evaluation_id is None:
+                return None
+            found = _read(connection, evaluations.c.id == evaluation_id)
+        return next(iter(found.values()), {})
+
+
+def _check(measured: Mapping[str, Estimate], seconds: Mapping[str, float]) -> None:
+    for objective, estimate in measured.items():
+        if not math.isfinite(estimate.mean) or math.isinf(estimate.standard_error):
+            raise StorageError(
+                f"objective {objective!r} measured {estimate.mean} ± {estimate.standard_error}; "
+                "only finite values are recorded: fail the evaluation instead"
+            )
+    for phase, duration in seconds.items():
+        if not math.isfinite(duration):
+            raise StorageError(f"phase {phase!r} took {duration} seconds; only finite values are recorded")
+
+
+def _write_responses(connection: Connection, evaluation_id: str, responses: Sequence[Responses]) -> None:
+    sets = {response.item_set.id: response.item_set.item_ids for response in responses}
+    insert_missing(
+        connection,
+        item_sets,
+        [{"id": id_, "item_ids_json": item_ids, "n_items": len(item_ids)} for id_, item_ids in sorted(sets.items())],
+    )
+    rows = [{"evaluation_id": evaluation_id, **block} for response in responses for block in _blocks(response)]
+    if rows:
+        connection.execute(insert(item_responses), rows)
+
+
+def _blocks(responses: Responses) -> Iterator[dict[str, Any]]:
+    for first in range(0, len(responses.scores), BLOCK_ITEMS):
+        scores = np.asarray(responses.scores[first : first + BLOCK_ITEMS], dtype=_FLOAT64)
+        yield {
+            "task": responses.task,
+            "item_set_id": responses.item_set.id,
+            "first_item": first,
+            "n": scores.size,
+            "scores": scores.tobytes(),
+        }
+
+
+def _write_measurements(
+    connection: Connection, candidate_id: str, stage: Stage, measured: Mapping[str, Estimate]
+) -> None:
+    rows = [
+        {
+            "candidate_id": candidate_id,
+            "stage": stage,
+            "objective": objective,
+            "value": estimate.mean,
+            "standard_error": None if math.isnan(estimate.standard_error) else estimate.standard_error,
+            "items": estimate.items,
+        }
+        for objective, estimate in measured.items()
+    ]
+    if rows:
+        connection.execute(insert(measurements), rows)
+
+
+def _read(connection: Connection, *conditions: ColumnElement[bool]) -> dict[str, dict[str, Responses]]:
+    source = item_responses.join(evaluations, evaluations.c.id == item_responses.c.evaluation_id).join(
+        candidates, candidates.c.id == evaluations.c.candidate_id
+    )
+    blocks = connection.execute(
+        select(evaluations.c.candidate_id, item_responses)
+        .select_from(source)
+        .where(*conditions)
+        .order_by(evaluations.c.candidate_id, item_responses.c.task, item_responses.c.first_item)
+    ).all()
+    used = select(item_responses.c.item_set_id).select_from(source).where(*conditions)
+    sets = {
+        row.id: ItemSet(row.id, tuple(row.item_ids_json))
+        for row in connection.execute(select(item_sets).where(item_sets.c.id.in_(used)))
+    }
+    scores: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for row in blocks:
+        scores[row.candidate_id, row.task, row.item_set_id] += np.frombuffer(row.scores, dtype=_FLOAT64).tolist()
+    found: dict[str, dict[str, Responses]] = defaultdict(dict)
+    for (candidate_id, task, set_id), values in scores.items():
+        found[candidate_id][task] = Responses(task, sets[set_id], tuple(values))
+    return dict(found)
