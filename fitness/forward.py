@@ -9,8 +9,8 @@ from transformers import PreTrainedModel
 
 from .batch import Batch
 
-_FLOAT32_LOGITS = 1 << 24
-"""How many logits are held in float32 at a time (64 MiB)."""
+_CPU_LOGITS, _DEVICE_LOGITS = 1 << 17, 1 << 24
+"""How many logits are turned into float32 at a time: what stays in a core's cache, elsewhere 64 MiB."""
 
 
 @torch.inference_mode()
@@ -23,7 +23,7 @@ def edge_log_likelihoods(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         inputs["attention_mask"] = torch.where(batch.visible, torch.zeros_like(hidden), hidden)
         inputs["position_ids"] = batch.positions
     logits = logits_at(model, inputs, batch.rows, batch.columns)
-    step = max(_FLOAT32_LOGITS // logits.shape[-1], 1)
+    step = max((_CPU_LOGITS if logits.device.type == "cpu" else _DEVICE_LOGITS) // logits.shape[-1], 1)
     normaliser = torch.cat([part.float().logsumexp(-1) for part in torch.split(logits, step)])
     return logits[batch.sources, batch.targets].float() - normaliser[batch.sources]
 

@@ -32,7 +32,7 @@ class TransformersModel(LanguageModel):
         model: a causal language model; it is put into evaluation mode.
         tokenizer: the one it was trained with.
         batch_tokens: tokens per forward pass, padding included (a longer sequence is run by itself). By default
-            1024 on the CPU, and elsewhere 8192 or fewer if the vocabulary is large.
+            512 on the CPU, and elsewhere 8192 or fewer if the vocabulary is large.
 
     Raises:
         ConfigurationError: `batch_tokens` is not positive.
@@ -57,7 +57,7 @@ class TransformersModel(LanguageModel):
         if self._batch_tokens is not None:
             return self._batch_tokens
         if self.model.device.type == "cpu":
-            return 1024
+            return 512
         return max(min(8192, _LOGITS // int(self.model.config.get_text_config().vocab_size)), 512)
 
     def choice_log_likelihoods(self, requests: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
