@@ -40,10 +40,6 @@ class Box:
         point[: len(free)] = (self._space.encode(genome)[free] - self._low[free]) / self._width[free]
         return point.clip(0.0, 1.0)
 
-    def canonical(self, point: npt.ArrayLike) -> Vector:
-        """The point, shape (dimension,), where all those that decode to one genome coincide."""
-        return self.encode(self.decode(point))
-
 
 def _varies(gene: Gene) -> bool:
     return len(gene.choices) > 1 if isinstance(gene, CategoryGene) else gene.low < gene.high

@@ -1,4 +1,4 @@
-"""Mating for pymoo that remembers which candidates each child was bred from."""
+"""Mating for pymoo that remembers which candidates each child was bred from, and which genomes there were."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 from pymoo.algorithms.soo.nonconvex.de import de_differential
+from pymoo.core.duplicate import DuplicateElimination
 from pymoo.core.infill import InfillCriterion
 from pymoo.core.mating import Mating
 from pymoo.core.population import Population
 from pymoo.operators.crossover.binx import mut_binomial
 from pymoo.operators.repair.bounds_repair import repair_random_init
 from pymoo.operators.selection.rnd import fast_fill_random
+
+from ...core.genome import Genome
+from .box import Box
 
 
 def numbers(parents: Iterable[Any]) -> tuple[int, ...]:
@@ -34,6 +38,35 @@ class RecordingMating(Mating):  # type: ignore[misc]
             child.set("parents", numbers(parents[place % matings]))
             child.set("operator", "crossover+mutation")
         return children
+
+
+class FreshGenomes(DuplicateElimination):  # type: ignore[misc]
+    """Drops children whose genome was proposed before: integers and categories would spend the budget on repetitions.
+
+    pymoo's own elimination compares points with the current population alone, and many points decode to one genome.
+    """
+
+    def __init__(self, box: Box) -> None:
+        super().__init__()
+        self._box = box
+        self._proposed: set[Genome] = set()
+
+    def remember(self, population: Any) -> None:
+        """Counts the genomes of `population` as proposed."""
+        self._proposed.update(self._genomes(population))
+
+    def do(self, pop: Any, *others: Any, **kwargs: Any) -> Any:
+        """The individuals of `pop` that are new, also with respect to each other and to `others`."""
+        taken = self._proposed.union(*(self._genomes(other) for other in others))
+        fresh = []
+        for place, genome in enumerate(self._genomes(pop)):
+            if genome not in taken:
+                taken.add(genome)
+                fresh.append(place)
+        return pop[np.array(fresh, dtype=np.int64)]
+
+    def _genomes(self, population: Any) -> list[Genome]:
+        return [individual.get("genome") or self._box.decode(individual.X) for individual in population]
 
 
 class DifferentialMating(InfillCriterion):  # type: ignore[misc]

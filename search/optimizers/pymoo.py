@@ -10,14 +10,13 @@ from pymoo.algorithms.moo.nsga2 import NSGA2, binary_tournament
 from pymoo.algorithms.soo.nonconvex.cmaes import CMAES
 from pymoo.algorithms.soo.nonconvex.de import DE
 from pymoo.algorithms.soo.nonconvex.ga import GA, comp_by_cv_and_fitness
-from pymoo.core.duplicate import DefaultDuplicateElimination
 from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.mutation.pm import PM
 from pymoo.operators.sampling.rnd import FloatRandomSampling
 from pymoo.operators.selection.tournament import TournamentSelection
 
 from .generations import GenerationalOptimizer, Matrix
-from .mating import DifferentialMating, RecordingMating
+from .mating import DifferentialMating, FreshGenomes, RecordingMating
 from .options import Choice, Number
 
 _BREEDING = {
@@ -41,26 +40,20 @@ class Breeding(GenerationalOptimizer):
         return int(self.settings["population"] or population_for(self._box.dimension, *self.default_population))
 
     def _algorithm(self, initial: Matrix, seed: int) -> Any:
-        # Points that decode to one genome count as duplicates, or integers and categories would waste the budget.
-        unique = DefaultDuplicateElimination(func=self._canonical)
+        self._fresh = FreshGenomes(self._box)
         mating = RecordingMating(
             TournamentSelection(func_comp=type(self).tournament),
             SBX(prob=self.settings["crossover_probability"], eta=self.settings["crossover_eta"]),
             PM(prob=self.settings["mutation_probability"], eta=self.settings["mutation_eta"]),
-            eliminate_duplicates=unique,
+            eliminate_duplicates=self._fresh,
             n_max_iterations=10,
         )
         return type(self).pymoo_class(
-            pop_size=len(initial), sampling=initial, mating=mating, eliminate_duplicates=unique, seed=seed
+            pop_size=len(initial), sampling=initial, mating=mating, eliminate_duplicates=self._fresh, seed=seed
         )
 
-    def _canonical(self, population: Any) -> Matrix:
-        for individual in population:
-            if not individual.has("canonical"):
-                individual.set("canonical", self._box.canonical(individual.X))
-        return np.array([individual.get("canonical") for individual in population])
-
     def _next_generation(self) -> Any:
+        self._fresh.remember(self._generation)
         children = self._running.ask()
         if children is not None and len(children) > 0:
             return children

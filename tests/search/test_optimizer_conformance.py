@@ -1,0 +1,109 @@
+"""Every built-in optimizer passes the conformance check; the check finds optimizers that break the contract."""
+
+import random
+
+import numpy as np
+import pytest
+from heterosis.core import registry
+from heterosis.core.contracts import Optimizer, Proposal
+from heterosis.core.errors import ConfigurationError, OptimizerError
+from heterosis.core.genome import Genome
+from heterosis.search.optimizers.random import RandomSearch
+from heterosis.testing.optimizers import CHECKS, Subject, check_optimizer
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names("optimizers") if name != "gp"])
+def test_a_built_in_keeps_the_contract(name):
+    check_optimizer(name, evaluations=24)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_gaussian_process_keeps_the_contract(check):
+    check(Subject(registry.load("optimizers", "gp"), {"startup": 2}, 3))
+
+
+class Forgetful(RandomSearch):
+    def ask(self, n):
+        self._open = []
+        return super().ask(n)
+
+
+class Greedy(RandomSearch):
+    def _propose(self, n):
+        return super()._propose(n + 1)
+
+
+class Global(RandomSearch):
+    def _next(self):
+        return Proposal(self._box.decode(np.random.random(self._box.dimension)), "random")
+
+
+class Shaker(RandomSearch):
+    def _learn(self, results):
+        random.random()
+
+
+class Unseeded(RandomSearch):
+    def __init__(self, space, directions, seed, **options):
+        super().__init__(space, directions, random.randrange(10**9), **options)
+
+
+class Stray(RandomSearch):
+    def _next(self):
+        return Proposal(Genome({**super()._next().genome, "weight": 1.7}), "random")
+
+
+class Fragile(RandomSearch):
+    def _learn(self, results):
+        self.total = sum(told.values[0] for told in results)
+
+
+class Orphan(RandomSearch):
+    def _next(self):
+        return Proposal(super()._next().genome, "random", (10**6,))
+
+
+class Credulous(RandomSearch):
+    def tell(self, results):
+        self._open = []
+
+
+class Permissive(RandomSearch):
+    def __init__(self, space, directions, seed, **options):
+        super().__init__(space, directions, seed)
+
+
+class Backwards(Optimizer):
+    name = "backwards"
+
+    def __init__(self, space, directions, seed, **options):
+        if len(directions) != 1 or directions[0] not in ("maximize", "minimize") or options:
+            raise ConfigurationError("no")
+        turned = "minimize" if directions[0] == "maximize" else "maximize"
+        self.inner = registry.load("optimizers", "cmaes")(space, (turned,), seed)
+
+    def ask(self, n):
+        return self.inner.ask(n)
+
+    def tell(self, results):
+        self.inner.tell(results)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [Forgetful, Greedy, Global, Shaker, Unseeded, Stray, Fragile, Orphan, Credulous, Permissive, Backwards],
+)
+def test_a_broken_optimizer_is_caught(broken):
+    with pytest.raises((AssertionError, ConfigurationError, TypeError)):
+        check_optimizer(broken, evaluations=25)
+
+
+def test_an_optimizer_that_refuses_a_space_is_fine():
+    class Choosy(RandomSearch):
+        def __init__(self, space, directions, seed, **options):
+            super().__init__(space, directions, seed, **options)
+            if len(space) == 1:
+                raise OptimizerError("too small for me")
+
+    check_optimizer(Choosy, evaluations=10)
