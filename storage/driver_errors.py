@@ -22,12 +22,13 @@ _POSTGRESQL = {
     "53100": "the server's disk is full: free some space and resume; everything recorded so far is kept",
     "53300": "the server has no connection left: raise max_connections, or run fewer workers",
     "25006": "the server only answers reads (a standby?): give the address of the primary",
-    "28P01": "the password is wrong: correct it in the URL, or use a .pgpass file",
-    "28000": "the server does not admit this user: correct the URL, or pg_hba.conf",
     "42501": "this user lacks the rights: grant them, or connect as the owner of the tables",
-    "3D000": "the server has no such database: create it with `createdb`",
 }
-_POSTGRESQL_DOWN = "the server does not answer: check that it runs, and its host and port"
+# A connection that fails has no code, only text in the server's language.
+_POSTGRESQL_DOWN = (
+    "the server does not answer or does not let this user in: check that it runs, the host, port, user and password, "
+    "and that the database exists (`createdb`)"
+)
 
 
 def storage_error(original: BaseException | None, where: str, secrets: tuple[str, ...] = ()) -> StorageError:

@@ -11,8 +11,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Inserts the rows that break no unique constraint; how many those were."""
-    if not rows:
-        return 0
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     added = 0
     for row in rows:

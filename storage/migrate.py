@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -53,14 +55,16 @@ def upgrade(database: Database) -> None:
         _use_write_ahead_log(database)
     if current:
         return
-    with database.translated(), database.engine.connect() as connection:
-        _foreign_keys(connection, enforced=False)
-        with connection.begin():
-            if connection.dialect.name == "postgresql":
-                connection.execute(select(func.pg_advisory_xact_lock(_POSTGRESQL_LOCK)))
-            if not _is_current(database, connection):  # another process may have been faster
-                command.upgrade(_config(connection), "head")
-        _foreign_keys(connection, enforced=True)
+    with (
+        database.translated(),
+        database.engine.connect() as connection,
+        _unchecked_foreign_keys(connection),
+        connection.begin(),
+    ):
+        if connection.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(_POSTGRESQL_LOCK)))
+        if not _is_current(database, connection):  # another process may have been faster
+            command.upgrade(_config(connection), "head")
 
 
 def draft_revision(database: Database, message: str) -> None:
@@ -98,12 +102,19 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-def _foreign_keys(connection: Connection, *, enforced: bool) -> None:
+@contextmanager
+def _unchecked_foreign_keys(connection: Connection) -> Iterator[None]:
     """SQLite alters a table by replacing it, which must not count as deleting what others refer to."""
-    if connection.dialect.name == "sqlite":
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        driver.execute(f"PRAGMA foreign_keys={'ON' if enforced else 'OFF'}")
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute("PRAGMA foreign_keys=OFF")  # the driver's own, as it has no effect inside a transaction
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
 
 
 def _use_write_ahead_log(database: Database) -> None:

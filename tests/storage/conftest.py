@@ -64,6 +64,13 @@ def _new_database(server: str, template: str) -> Iterator[str]:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
+@pytest.fixture
+def postgresql_url(server: str, template: str) -> Iterator[str]:
+    """A PostgreSQL database without a row."""
+    with _new_database(server, template) as url:
+        yield url
+
+
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)]
 
 
@@ -78,14 +85,12 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without a row, of each kind."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'heterosis.db'}"
-    else:
-        template = request.getfixturevalue("template")
-        with _new_database(request.getfixturevalue("server"), template) as url:
-            yield url
+        return f"sqlite:///{tmp_path / 'heterosis.db'}"
+    found: str = request.getfixturevalue("postgresql_url")
+    return found
 
 
 @pytest.fixture
