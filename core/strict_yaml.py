@@ -13,34 +13,57 @@ from .errors import ConfigurationError
 MAX_CHARACTERS = 1_000_000
 MAX_ALIASES = 100
 MAX_DEPTH = 50
+MAX_VALUES = 100_000
+_MERGE_KEY = "tag:yaml.org,2002:merge"
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses repeated keys, many aliases and deep nesting."""
+    """SafeLoader that refuses repeated keys, many or nested aliases, merge keys and deep nesting."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self._aliases = 0
         self._depth = 0
+        self._values = 0
+        self._sizes: dict[int, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            self._aliases += 1
-            if self._aliases > MAX_ALIASES:
-                raise ConfigurationError(f"more than {MAX_ALIASES} YAML aliases; write the values out")
+        before = self._values
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise ConfigurationError(f"YAML nested deeper than {MAX_DEPTH} levels")
         node = super().compose_node(parent, index)
         self._depth -= 1
+        self._values += self._size_behind(event, node) if isinstance(event, yaml.AliasEvent) else 1
+        if self._values > MAX_VALUES:
+            # A few aliases of aliases of aliases are small here but endless for whoever prints or walks them.
+            raise ConfigurationError(f"the aliases stand for more than {MAX_VALUES} values; write fewer of them")
+        self._sizes.setdefault(id(node), self._values - before)
         return node
+
+    def _size_behind(self, event: Any, node: yaml.Node | None) -> int:
+        """How many values an alias stands for."""
+        self._aliases += 1
+        if self._aliases > MAX_ALIASES:
+            raise ConfigurationError(f"more than {MAX_ALIASES} YAML aliases; write the values out")
+        if id(node) not in self._sizes:
+            raise ConfigurationError(
+                f"line {event.start_mark.line + 1}: the alias {event.anchor!r} contains itself; write the values out"
+            )
+        return self._sizes[id(node)]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
+            line = f"line {key_node.start_mark.line + 1}"
+            if key_node.tag == _MERGE_KEY:
+                raise ConfigurationError(f"{line}: merge keys (`<<`) are not read; write the values out")
             key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-            if isinstance(key, Hashable) and key in seen:
-                raise ConfigurationError(f"line {key_node.start_mark.line + 1}: the key {key!r} is given twice")
+            if not isinstance(key, Hashable):
+                raise ConfigurationError(f"{line}: a key must be plain, not {key!r}")
+            if key in seen:
+                raise ConfigurationError(f"{line}: the key {key!r} is given twice")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -58,7 +81,7 @@ def parse(text: str, origin: str) -> dict[str, Any]:
         raise ConfigurationError(f"{origin}: {len(text)} characters of YAML; at most {MAX_CHARACTERS} are read")
     try:
         content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506  (a subclass of SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number that cannot be one
         raise ConfigurationError(f"{origin} is not YAML: {error}") from error
     except ConfigurationError as error:
         raise ConfigurationError(f"{origin}: {error}") from error
