@@ -92,7 +92,9 @@ class _RefuseNan(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         wrong = scores.isnan().any(dim=-1)
         if wrong.any():
-            raise EvaluationError(f"scores turned NaN, first on the item {short(self._items[int(wrong.argmax())])}")
+            raise EvaluationError(
+                f"scores turned NaN, first on the item {short(self._items[int(wrong.int().argmax())])}"
+            )
         return scores
 
 
