@@ -12,9 +12,13 @@ from heterosis.search.optimizers.random import RandomSearch
 from heterosis.testing.optimizers import CHECKS, Subject, check_optimizer
 
 
-@pytest.mark.parametrize("name", [name for name in registry.names("optimizers") if name != "gp"])
+@pytest.mark.parametrize("name", ["random", "ga", "de", "cmaes", "nsga2", "optuna_cmaes"])
 def test_a_built_in_keeps_the_contract(name):
-    check_optimizer(name, evaluations=24)
+    check_optimizer(name, evaluations=20)
+
+
+def test_the_parzen_estimator_keeps_the_contract():
+    check_optimizer("tpe", evaluations=14, startup=8)
 
 
 @pytest.mark.slow

@@ -107,13 +107,9 @@ def test_categories_alone_are_nothing_for_the_cmaes_of_optuna():
 def test_a_failed_candidate_is_never_better_than_one_that_comes_much_later():
     space = GeneSpace([FloatGene("a", 0.0, 1.0)])
     optimizer = new("ga", space, ("minimize",), population=4)
-    failed = optimize(optimizer, lambda genome: None, 4)
-    optimize(optimizer, lambda genome: (1e9,), 4)
-    children = optimizer.ask(4)
-    fathers = {parent for child in children for parent in child.parents}
-    assert failed
-    assert len(fathers) <= 4
-    assert all(not individual.get("failed") for individual in optimizer._running.pop)
+    optimize(optimizer, lambda genome: None, 4)
+    optimize(optimizer, lambda genome: (1e9,), 4)  # far worse than any penalty that could have been set before
+    assert [individual.get("failed") for individual in optimizer._running.pop] == [False] * 4
 
 
 @pytest.mark.parametrize("name", ["tpe", "optuna_cmaes", "gp"])

@@ -17,7 +17,7 @@ CHUNK_FREE = ["random", "ga", "de", "cmaes", "nsga2"]
 results = st.one_of(
     st.none(), st.floats(-1e12, 1e12), st.sampled_from([0.0, 0.25, math.nan, math.inf, -math.inf, 1e308])
 )
-few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+few = settings(max_examples=7, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def new(name, space, **options):
@@ -37,7 +37,7 @@ def test_whatever_is_told_proposals_stay_in_the_space(name, space, told, at_a_ti
         value = next(turns)
         return None if value is None else (value,)
 
-    for result in optimize(new(name, space), evaluate, 30, at_a_time):
+    for result in optimize(new(name, space), evaluate, 24, at_a_time):
         space.check(result.genome)
 
 
@@ -48,8 +48,8 @@ def test_how_many_are_asked_at_a_time_changes_nothing(name, space, at_a_time):
     def evaluate(genome):
         return None if genome.hash.startswith("0") else (int(genome.hash[:2], 16) / 16,)
 
-    once = trajectory(new(name, space), evaluate, 30, 1)
-    assert trajectory(new(name, space), evaluate, 30, at_a_time) == once
+    once = trajectory(new(name, space), evaluate, 24, 1)
+    assert trajectory(new(name, space), evaluate, 24, at_a_time) == once
 
 
 @few
