@@ -71,13 +71,16 @@ class Recipe:
             raise ConfigurationError(f"{origin}: `models` must list at least one checkpoint")
         if not isinstance(content.get("merge_method"), str):
             raise ConfigurationError(f"{origin}: `merge_method` must name a method")
+        base = content.get("base_model")
+        if base is not None and not isinstance(base, str):
+            raise ConfigurationError(f"{origin}: `base_model` must name a checkpoint, not {base!r}")
         seed = content.get("seed", 0)
         if type(seed) is not int or not 0 <= seed < 2**32:
             raise ConfigurationError(f"{origin}: `seed` must be a whole number in [0, 2^32), not {seed!r}")
         return cls(
             merge_method=content["merge_method"],
             models=tuple(_parse_model(entry, origin) for entry in models),
-            base_model=content.get("base_model"),
+            base_model=base,
             parameters=_parse_parameters(content.get("parameters"), origin),
             dtype=_parse_dtype(content.get("dtype"), origin),
             out_dtype=_parse_dtype(content.get("out_dtype"), origin),
@@ -135,6 +138,9 @@ def _parse_parameters(content: Any, where: str) -> dict[str, Setting]:
         return {}
     if not isinstance(content, dict):
         raise ConfigurationError(f"{where}: `parameters` must be a mapping, not {content!r}")
+    for name in content:
+        if not isinstance(name, str):
+            raise ConfigurationError(f"{where}: the parameter {name!r} must be a name")
     return {
         name: parse_setting(value, f"{where}, {name}") for name, value in content.items() if name != _WITHOUT_EFFECT
     }
@@ -145,6 +151,6 @@ def _dump_parameters(parameters: Mapping[str, Setting]) -> dict[str, Any]:
 
 
 def _parse_dtype(content: Any, origin: str) -> str | None:
-    if content is not None and content not in _DTYPES:
-        raise ConfigurationError(f"{origin}: unknown dtype {content!r}. {did_you_mean(str(content), _DTYPES)}")
-    return content
+    if content is None or (isinstance(content, str) and content in _DTYPES):
+        return content
+    raise ConfigurationError(f"{origin}: unknown dtype {content!r}. {did_you_mean(str(content), _DTYPES)}")
