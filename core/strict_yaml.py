@@ -29,7 +29,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         before = self._values
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise ConfigurationError(f"YAML nested deeper than {MAX_DEPTH} levels")
