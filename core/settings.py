@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -36,11 +38,6 @@ class Rule:
         if self.module is not None and self.module != place.module:
             return False
         return self.filter is None or self.filter == "*" or self.filter in name
-
-    @property
-    def conditional(self) -> bool:
-        """Whether some tensors do not match."""
-        return self.layers is not None or self.module is not None or self.filter not in (None, "*")
 
 
 Setting: TypeAlias = tuple[Rule, ...]
@@ -107,24 +104,25 @@ def _parse_rule(content: Mapping[str, Any], where: str) -> Rule:
 
 def _parse_value(content: Any, where: str) -> Scalar | tuple[Scalar, ...]:
     if isinstance(content, list) and content:
-        return tuple(_parse_scalar(entry, where) for entry in content)
-    return _parse_scalar(content, where)
+        return tuple(parse_scalar(entry, where) for entry in content)
+    return parse_scalar(content, where)
 
 
-def _parse_scalar(content: Any, where: str) -> Scalar:
-    if isinstance(content, bool | int | float):
-        return content
+def parse_scalar(content: Any, where: str) -> Scalar:
+    """Reads a finite number, true or false. Raises ConfigurationError if it is something else."""
     if isinstance(content, str):  # YAML 1.1 reads 1e-3 as text
-        try:
-            return float(content)
-        except ValueError:
-            pass
-    raise ConfigurationError(f"{where}: expected a number, true or false, not {content!r}")
+        with suppress(ValueError):
+            content = float(content)
+    if not isinstance(content, bool | int | float):
+        raise ConfigurationError(f"{where}: expected a number, true or false, not {content!r}")
+    if not abs(content) <= sys.float_info.max:
+        raise ConfigurationError(f"{where}: the value must be finite, not {content}")
+    return content
 
 
 def dump_setting(setting: Setting) -> Any:
     """What `parse_setting` reads back to an equal setting."""
-    if len(setting) == 1 and not setting[0].conditional:
+    if len(setting) == 1 and setting[0] == Rule(setting[0].value):
         return _dump_value(setting[0])
     return [_dump_rule(rule) for rule in setting]
 
