@@ -12,7 +12,7 @@ from .errors import ConfigurationError, did_you_mean
 from .genes import CategoryGene, Condition, FloatGene, Gene, GeneValue
 from .genome import Genome
 from .recipe import Recipe, RecipeModel
-from .settings import Rule, Scalar, Setting
+from .settings import Rule, Scalar, Setting, parse_scalar
 
 Range: TypeAlias = tuple[float, float]
 METHOD_GENE = "method"
@@ -55,11 +55,11 @@ class Merge:
         by_module: bool = False,
         **parameters: Range | Sequence[float] | Scalar,
     ) -> None:
-        self.methods = (method,) if isinstance(method, str) else tuple(method)
-        if not self.methods:
-            raise ConfigurationError("`method` names no merge method")
+        self.methods = _method_names(method)
         self.groups = groups
         self.group_size = _group_size(groups)
+        if not isinstance(by_module, bool):
+            raise ConfigurationError(f"`by_module` must be true or false, not {by_module!r}")
         self.by_module = by_module
         self._plugins: dict[str, type[MergeMethod]] = {
             name: registry.load("merge_methods", name) for name in self.methods
@@ -73,7 +73,7 @@ class Merge:
         self.ranges = {
             name: _range(name, value) for name, value in parameters.items() if isinstance(value, list | tuple)
         }
-        self.fixed = {name: value for name, value in parameters.items() if isinstance(value, bool | int | float)}
+        self.fixed = {name: parse_scalar(value, name) for name, value in parameters.items() if name not in self.ranges}
         for plugin in self._plugins.values():
             for spec in plugin.parameters:
                 _check_limits(plugin.name, spec, self.ranges.get(spec.name), self.fixed.get(spec.name))
@@ -195,25 +195,40 @@ def _has(plugin: type[MergeMethod], spec: ParameterSpec) -> bool:
     return any(other.name == spec.name and other.scope == spec.scope for other in plugin.parameters)
 
 
+def _method_names(method: str | Sequence[str]) -> tuple[str, ...]:
+    names = (method,) if isinstance(method, str) else tuple(method) if isinstance(method, list | tuple) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigurationError(f"`method` must be a name or a list of names, not {method!r}")
+    if not names:
+        raise ConfigurationError("`method` names no merge method")
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(f"`method` names {name!r} twice")
+    return names
+
+
 def _group_size(groups: str) -> int | None:
     if groups == "model":
         return None
-    kind, _, size = groups.partition(":")
+    kind, _, size = str(groups).partition(":")
     if kind != "layers" or not size.isdecimal() or int(size) < 1:
         raise ConfigurationError(f"`groups` must be `model` or `layers:k` with k >= 1, not {groups!r}")
     return int(size)
 
 
 def _range(name: str, value: Sequence[float]) -> Range:
-    if len(value) != 2 or any(isinstance(end, bool) or not isinstance(end, int | float) for end in value):
+    ends = [parse_scalar(end, name) for end in value]
+    if len(ends) != 2 or any(isinstance(end, bool) for end in ends):
         raise ConfigurationError(f"{name}: a range is two numbers, [low, high], not {list(value)!r}")
-    low, high = float(value[0]), float(value[1])
+    low, high = float(ends[0]), float(ends[1])
     if low > high:
         raise ConfigurationError(f"{name}: the range [{low}, {high}] is upside down; write [{high}, {low}]")
     return low, high
 
 
 def _check_limits(method: str, spec: ParameterSpec, ends: Range | None, fixed: Scalar | None) -> None:
+    if isinstance(spec.default, bool) and (ends is not None or not isinstance(fixed, bool | None)):
+        raise ConfigurationError(f"{method}: {spec.name} is true or false; there is nothing between them")
     for value in [*(ends or ()), *([] if fixed is None else [fixed])]:
         if not spec.low <= value <= spec.high:
             raise ConfigurationError(f"{method}: {spec.name} = {value} is outside [{spec.low}, {spec.high}]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -67,13 +67,16 @@ class Space:
             if not content.get(key):
                 raise ConfigurationError(f"space: `{key}` is missing")
         base, sources, merge = (content[key] for key in _KEYS)
-        if isinstance(base, list):
-            base = " | ".join(base)
-        if not isinstance(merge, dict) or "method" not in merge:
+        alternatives = base if isinstance(base, list) else [base]
+        if not _are_texts(alternatives):
+            raise ConfigurationError(f"space: `base` must be a reference, or a list of alternatives, not {base!r}")
+        if not isinstance(merge, dict) or "method" not in merge or not _are_texts(merge):
             raise ConfigurationError("space: `merge` must be a mapping with at least `method`")
-        if not isinstance(sources, list | dict):
+        if not isinstance(sources, list | dict) or not _are_texts(
+            [*sources, *(sources.values() if isinstance(sources, dict) else ())]
+        ):
             raise ConfigurationError("space: `sources` must be a list of references, or a mapping from label to one")
-        return cls(base, sources, Merge(**merge), relative_to)
+        return cls(" | ".join(alternatives), sources, Merge(**merge), relative_to)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready content that `from_dict` reads back."""
@@ -136,6 +139,10 @@ class Space:
 
     def _passthrough(self, reference: str) -> Recipe:
         return Recipe("passthrough", (RecipeModel(reference),), dtype="float32", out_dtype=self.out_dtype)
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _labelled(references: Sequence[str]) -> dict[str, str]:
