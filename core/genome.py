@@ -42,7 +42,7 @@ class Genome(Mapping[str, GeneValue]):
         for name, value in values.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ConfigurationError(f"gene {name!r} has the value {value}; a gene's value must be finite")
-        self._values = {name: values[name] for name in sorted(values)}
+        self._values = {name: _without_negative_zero(values[name]) for name in sorted(values)}
         self._hash = content_hash(self._values)
 
     @property
@@ -76,3 +76,7 @@ class Genome(Mapping[str, GeneValue]):
 
     def __repr__(self) -> str:
         return f"Genome({self._values!r})"
+
+
+def _without_negative_zero(value: GeneValue) -> GeneValue:
+    return value + 0.0 if isinstance(value, float) else value
