@@ -29,7 +29,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         before = self._values
-        event: Any = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise ConfigurationError(f"YAML nested deeper than {MAX_DEPTH} levels")
@@ -59,7 +59,7 @@ class _StrictLoader(yaml.SafeLoader):
             line = f"line {key_node.start_mark.line + 1}"
             if key_node.tag == _MERGE_KEY:
                 raise ConfigurationError(f"{line}: merge keys (`<<`) are not read; write the values out")
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise ConfigurationError(f"{line}: a key must be plain, not {key!r}")
             if key in seen:

@@ -41,7 +41,7 @@ class SafetensorsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file: Any = safe_open(path, framework="pt").__enter__()
+            self._file: Any = safe_open(path, framework="pt").__enter__()  # type: ignore[no-untyped-call]
             self.tensors = {name: self._info(name) for name in self._file.keys()}  # noqa: SIM118  (no mapping)
         except FileNotFoundError:
             raise CheckpointError(f"{path} is missing") from None
