@@ -1,0 +1,118 @@
+"""The evaluator: builds a candidate in the resident model, asks it a stage's items, and measures the objectives."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from transformers import AutoTokenizer
+
+from ..core import registry
+from ..core.contracts import Measured, Objective
+from ..core.errors import CheckpointError, EvaluationError
+from ..core.estimate import Estimate
+from ..core.executors import LiveExecutor, costs, resident_model
+from ..core.plan import plan
+from ..core.recipe import Recipe, torch_dtype
+from ..core.seeds import derived_seed
+from ..core.stage import STAGES, Stage
+from ..core.study_spec import StudySpec
+from .item_sets import StagedItems, load_items
+from .transformers_model import TransformersModel
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of evaluating a candidate at a stage.
+
+    Attributes:
+        scores: for each task, one response in [0, 1] for each of the stage's items, in order.
+        measured: the tasks' own figures and the objectives', by name and label.
+        seconds: wall-clock seconds to `merge` (build the candidate) and to `score` it.
+    """
+
+    scores: Mapping[str, tuple[float, ...]]
+    measured: Mapping[str, Estimate]
+    seconds: Mapping[str, float]
+
+
+class Evaluator:
+    """Evaluates a study's candidates one at a time on one device; the model stays resident between them.
+
+    Attributes:
+        items: for each stage, the tasks that have items there, by name.
+
+    Raises:
+        ConfigurationError: a task's files cannot be used.
+    """
+
+    def __init__(self, spec: StudySpec, device: torch.device | str = "cpu") -> None:
+        self.spec = spec
+        self.device = device
+        deal = derived_seed(spec.seed, "items")
+        staged = {name: load_items(name, task, spec.folder, deal) for name, task in spec.tasks.items()}
+        self.items: Mapping[Stage, Mapping[str, StagedItems]] = {
+            stage: {name: groups[stage] for name, groups in staged.items() if stage in groups} for stage in STAGES
+        }
+
+    def evaluate(self, recipe: Recipe, stage: Stage) -> Evaluation:
+        """Builds the model that `recipe` describes and asks it the stage's items.
+
+        Raises:
+            MaterialiseError: the weights are not finite.
+            EvaluationError: the scores are not finite, or a task broke its contract.
+        """
+        started = time.perf_counter()
+        self._live.materialise(plan(recipe, self.spec.space.checkpoints))
+        merged = time.perf_counter()
+        scores = {name: self._score(name, group) for name, group in self.items[stage].items()}
+        seconds = {"merge": merged - started, "score": time.perf_counter() - merged}
+        return Evaluation(scores, self.measure(recipe, stage, scores), seconds)
+
+    def measure(self, recipe: Recipe, stage: Stage, scores: Mapping[str, tuple[float, ...]]) -> dict[str, Estimate]:
+        """The tasks' own figures, and those objectives whose tasks all have items at the stage.
+
+        Raises:
+            EvaluationError: an objective is not finite.
+        """
+        estimates = {name: group.task.summarise(group.items, scores[name]) for name, group in self.items[stage].items()}
+        cost = costs(plan(recipe, self.spec.space.checkpoints))
+        measured = dict(estimates)
+        for objective in (*self.spec.objectives, *self.spec.watch):
+            if all(task in estimates for task in objective.tasks):
+                plugin: Objective = registry.load("objectives", objective.name)()
+                needed = {task: estimates[task] for task in objective.tasks}
+                measured[objective.label] = plugin.measure(Measured(recipe, cost, needed))
+        for label, estimate in measured.items():
+            if not math.isfinite(estimate.mean):
+                raise EvaluationError(f"{label} is {estimate.mean}")
+        return measured
+
+    def _score(self, name: str, group: StagedItems) -> tuple[float, ...]:
+        scores = tuple(float(score) for score in group.task.score(self._model, group.items))
+        if len(scores) != len(group.items):
+            raise EvaluationError(f"task {name!r} gave {len(scores)} scores for {len(group.items)} items")
+        for item, score in zip(group.items, scores, strict=True):
+            if not 0.0 <= score <= 1.0:
+                raise EvaluationError(f"task {name!r} scored item {item.id!r} {score}; a score is between 0 and 1")
+        return scores
+
+    @cached_property
+    def _live(self) -> LiveExecutor:
+        space = self.spec.space
+        base = space.checkpoints[space.base]
+        return LiveExecutor(resident_model(base, torch_dtype(space.out_dtype), self.device))
+
+    @cached_property
+    def _model(self) -> TransformersModel:
+        space = self.spec.space
+        directory = space.checkpoints[space.base].directory
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        except (ValueError, OSError) as error:
+            raise CheckpointError(f"the tokenizer of {space.base} does not load: {error}") from error
+        return TransformersModel(self._live.model, tokenizer)  # type: ignore[arg-type]

@@ -1,0 +1,82 @@
+"""A candidate as a user of the Python API meets it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..core import registry
+from ..core.checkpoints.base import file_sha256
+from ..core.contracts import Exporter
+from ..core.estimate import Estimate
+from ..core.genome import Genome
+from ..core.plan import Plan, plan
+from ..core.recipe import Recipe
+from ..core.space import Space
+from ..core.stage import Stage
+from ..storage import CandidateRecord, Lineage, Store
+
+
+class Candidate:
+    """A candidate of a study: how it is built, what was measured of it, where it comes from."""
+
+    def __init__(self, record: CandidateRecord, space: Space, store: Store) -> None:
+        self.record = record
+        self._space = space
+        self._store = store
+
+    @property
+    def name(self) -> str:
+        """`candidate 7`, or a reference's label."""
+        return name_of(self.record)
+
+    @property
+    def genome(self) -> Genome | None:
+        """Its genes; None for a reference."""
+        return self.record.genome
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it is built."""
+        return Recipe.from_dict(self.record.recipe)
+
+    @property
+    def measurements(self) -> Mapping[Stage, Mapping[str, Estimate]]:
+        """By stage, then by task or objective."""
+        return self.record.measurements
+
+    @property
+    def lineage(self) -> Lineage:
+        """Its parents and children."""
+        return self._store.candidates.lineage(self.record.id)
+
+    def plan(self) -> Plan:
+        """Its build plan."""
+        return plan(self.recipe, self._space.checkpoints)
+
+    def export(self, directory: str | Path, format: str = "safetensors") -> Path:  # noqa: A002  (the field's word)
+        """Writes the model, and notes in the database what was written.
+
+        Args:
+            directory: a folder that does not exist yet, or is empty.
+            format: name of an exporter plugin.
+
+        Raises:
+            PluginError: there is no such exporter.
+            ConfigurationError: the folder is in use.
+            StorageError: the disk is full, or refuses; nothing is left.
+        """
+        target = Path(directory)
+        exporter: Exporter = registry.load("exporters", format)()
+        exporter.write(self.plan(), target)
+        for path in sorted(target.glob("*.safetensors")):
+            self._store.artifacts.record(self.record.id, "weights", path, file_sha256(path), path.stat().st_size)
+        return target
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.record.state}>"
+
+
+def name_of(record: CandidateRecord) -> str:
+    """`candidate 7`, or a reference's label."""
+    return record.label if record.label is not None else f"candidate {record.number}"

@@ -1,0 +1,39 @@
+"""Keys of evaluations: equal work, in whatever study, has an equal key, and is then done once."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from ..core.genome import content_hash
+from ..core.recipe import Recipe
+from ..core.stage import Stage
+from ..fitness.evaluator import Evaluator
+from ..storage import ItemSet
+
+EVALUATOR_VERSION = 1
+"""Raise it when scores of the same model on the same items may change."""
+
+
+class EvaluationKeys:
+    """Hashes what a response depends on: the recipe with its checkpoints' contents, the items and rules, the device."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+        self._item_sets = cache(self._hash_items)
+
+    def key(self, recipe: Recipe, stage: Stage) -> str:
+        """SHA-256, as 64 hexadecimal digits."""
+        checkpoints = self._evaluator.spec.space.checkpoints
+        return content_hash(
+            {
+                "version": EVALUATOR_VERSION,
+                "recipe": recipe.to_dict(),
+                "checkpoints": {reference: checkpoints[reference].fingerprint for reference in recipe.references},
+                "items": self._item_sets(stage),
+                "device": str(self._evaluator.device),
+            }
+        )
+
+    def _hash_items(self, stage: Stage) -> dict[str, str]:
+        groups = self._evaluator.items[stage]
+        return {name: ItemSet.of(group.task.rule, group.items).id for name, group in groups.items()}

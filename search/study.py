@@ -1,0 +1,269 @@
+"""A study: one search, all of it in a database, run in steps that can be interrupted at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..core import registry
+from ..core.contracts import Executor
+from ..core.errors import ConfigurationError
+from ..core.space import Space
+from ..core.stage import Stage
+from ..core.study_spec import DEFAULT_FINALISTS, StudySpec
+from ..fitness.evaluator import Evaluator
+from ..storage import CandidateRecord, Store, StudyRecord
+from .candidate import Candidate, name_of
+from .eval_keys import EvaluationKeys
+from .goals import Goal
+from .loop import SearchLoop
+from .progress import Listener, Progress, Stopwatch, silent
+from .ranking import front_of, ranked, values_of
+from .report import Report, report_of
+from .selection import Selection
+
+DEFAULT_STORAGE = "sqlite:///heterosis.db"
+_VERSIONED = ("heterosis", "pymoo", "optuna", "cma", "cmaes", "numpy", "scipy", "torch", "transformers")
+
+
+class Study:
+    """A search for the best merge in a space.
+
+    Args:
+        name: unique in the database; a study of this name and with equal settings is continued.
+        space: base, sources and what varies.
+        objectives: what to maximize or minimize; the first one picks the winner.
+        optimizer: name of an optimizer plugin.
+        seed: everything random follows from it.
+        storage: database URL, or the path of an SQLite file.
+        options: for the optimizer.
+
+    Raises:
+        ConfigurationError: a setting cannot be used, or a study of this name has other settings.
+        StorageError: the database cannot be opened.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        space: Space,
+        objectives: Sequence[Goal],
+        optimizer: str = "cmaes",
+        seed: int = 0,
+        storage: str | Path = DEFAULT_STORAGE,
+        finalists: int = DEFAULT_FINALISTS,
+        device: str = "cpu",
+        **options: Any,
+    ) -> None:
+        tasks = {name: task for goal in objectives for name, task in goal.tasks.items()}
+        spec = StudySpec(
+            name=name,
+            space=space,
+            tasks=tasks,
+            objectives=tuple(goal.objective for goal in objectives),
+            optimizer=optimizer,
+            optimizer_options=options,
+            seed=seed,
+            finalists=finalists,
+            folder=space.relative_to or Path.cwd(),
+        )
+        store = Store.open(storage)
+        known = next((study for study in store.studies.all() if study.name == name), None)
+        if known is None:
+            known = _create(spec, store)
+        elif {**known.spec, "candidates": spec.candidates} != _stored(spec):
+            raise ConfigurationError(
+                f"the study {name!r} is in the database with other settings; give this one another name"
+            )
+        self._set_up(spec, known, store, device)
+
+    def _set_up(self, spec: StudySpec, record: StudyRecord, store: Store, device: str) -> None:
+        self.spec = spec
+        self.store = store
+        self.record = record
+        self._device = device
+
+    @classmethod
+    def create(cls, spec: StudySpec, storage: str | Path = DEFAULT_STORAGE, device: str = "cpu") -> Study:
+        """Records a new study.
+
+        Raises:
+            ConfigurationError: the database has a study of this name.
+        """
+        store = Store.open(storage)
+        study = cls.__new__(cls)
+        study._set_up(spec, _create(spec, store), store, device)
+        return study
+
+    @classmethod
+    def load(cls, name: str, storage: str | Path = DEFAULT_STORAGE, device: str = "cpu") -> Study:
+        """A study of the database.
+
+        Raises:
+            ConfigurationError: there is none of this name (with the nearest one).
+        """
+        store = Store.open(storage)
+        record = store.studies.get(name)
+        content = dict(record.spec)
+        folder = Path(content.pop("folder"))
+        study = cls.__new__(cls)
+        study._set_up(StudySpec.from_dict(content, folder, f"study {name!r}"), record, store, device)
+        return study
+
+    def optimize(self, candidates: int | None = None, listener: Listener = silent) -> Study:
+        """Searches until `candidates` proposals have been evaluated in all, going on where it was interrupted.
+
+        Then the finalists are evaluated on validation items, and references and winner on test items, where there are
+        such items.
+
+        Args:
+            candidates: default: what the study was set up with.
+            listener: called with the progress after each evaluation.
+
+        Raises:
+            CheckpointError: a checkpoint is missing, damaged, or has changed since the study began.
+            ConfigurationError, PluginError, OptimizerError, StorageError: see their messages.
+        """
+        budget = candidates if candidates is not None else self.spec.candidates
+        checkpoints = self.spec.space.checkpoints
+        self.store.studies.record_models(
+            self.record.id, {reference: checkpoints[reference].fingerprint for reference in checkpoints}
+        )
+        self.store.queue.reap(self.record.id)
+        self.store.studies.set_state(self.record.id, "running")
+        try:
+            loop = SearchLoop(self.spec, self.record.id, self.store, self._executor, self._keys)
+            loop.run(budget, self._reporter("search", budget, listener))
+            self._select(listener)
+        except BaseException as error:
+            self.store.studies.set_state(self.record.id, "paused" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+        self.store.studies.set_state(self.record.id, "complete")
+        return self
+
+    def _select(self, listener: Listener) -> None:
+        finalists = self._selection.finalists()
+        if not finalists:
+            raise ConfigurationError(_all_failed(self.store.candidates.all(self.record.id, "bred")))
+        final = self._selection.validate(self._reporter("validation", len(finalists), listener))
+        if self._selection.has_stage("test"):
+            whole = len(self.spec.space.references()) + 1
+            self._selection.test(final[0], self._reporter("test", whole, listener))
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The bred candidates, by number."""
+        return [self._candidate(record) for record in self.store.candidates.all(self.record.id, "bred")]
+
+    def candidate(self, number: int) -> Candidate:
+        """The candidate with this number.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        records = self.store.candidates.all(self.record.id, "bred")
+        if not 0 <= number < len(records):
+            raise ConfigurationError(f"there is no candidate {number}; the study has {len(records)}, numbered from 0")
+        return self._candidate(records[number])
+
+    def front(self) -> list[Candidate]:
+        """The candidates that no other dominates on the search items, in all objectives, watched ones included."""
+        objectives = (*self.spec.objectives, *self.spec.watch)
+        records = front_of(self.store.candidates.all(self.record.id, "bred"), objectives)
+        return [self._candidate(record) for record in records]
+
+    def best(self) -> Candidate:
+        """The winner: best on the validation items among the finalists, or on the search items if it is not so far.
+
+        Raises:
+            ConfigurationError: no candidate has succeeded yet.
+        """
+        records = self.store.candidates.all(self.record.id, "bred")
+        for stage in ("validation", "search"):
+            found = ranked(records, self.spec.objectives[0], stage)
+            if found:
+                return self._candidate(found[0])
+        raise ConfigurationError(_all_failed(records))
+
+    def report(self) -> Report | None:
+        """References and winner on the test items, or None if they have not been evaluated there."""
+        winner = self.best().record
+        tested = [*self.store.candidates.all(self.record.id, "reference"), winner]
+        label = self.spec.objectives[0].label
+        if not all(label in candidate.measurements.get("test", {}) for candidate in tested):
+            return None
+        return report_of(self.spec, tested)
+
+    def close(self) -> None:
+        """Closes the database."""
+        self.store.close()
+
+    def _candidate(self, record: CandidateRecord) -> Candidate:
+        return Candidate(record, self.spec.space, self.store)
+
+    def _reporter(self, stage: Stage, whole: int, listener: Listener) -> Callable[[], None]:
+        watch = Stopwatch()
+        objective = self.spec.objectives[0]
+
+        def evaluated() -> None:
+            watch.lap()
+            records = self.store.candidates.all(self.record.id, None if stage == "test" else "bred")
+            over = [
+                record
+                for record in records
+                if stage in record.evaluations and record.evaluations[stage].state not in ("queued", "running")
+            ]
+            best = ranked([record for record in over if record.kind == "bred"], objective, stage)
+            last = max(over, key=lambda record: record.evaluations[stage].finished_at or record.created_at)
+            each = watch.seconds_each
+            listener(
+                Progress(
+                    stage=stage,
+                    done=len(over),
+                    whole=max(whole, len(over)),
+                    failed=sum(record.evaluations[stage].state == "failed" for record in over),
+                    last=name_of(last),
+                    best=f"{name_of(best[0])}: {values_of(best[0], [objective], stage)[0]:.3f}" if best else "",  # type: ignore[index]
+                    seconds_each=each,
+                    seconds_left=None if each is None else each * max(whole - len(over), 0),
+                )
+            )
+
+        return evaluated
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        return Evaluator(self.spec, self._device)
+
+    @cached_property
+    def _keys(self) -> EvaluationKeys:
+        return EvaluationKeys(self._evaluator)
+
+    @cached_property
+    def _executor(self) -> Executor:
+        executor: Executor = registry.load("executors", "local")(self.store, self._evaluator)
+        return executor
+
+    @cached_property
+    def _selection(self) -> Selection:
+        return Selection(self.spec, self.record.id, self.store, self._executor, self._keys, self._evaluator)
+
+
+def _stored(spec: StudySpec) -> dict[str, Any]:
+    return {**spec.to_dict(), "folder": str(spec.folder)}
+
+
+def _create(spec: StudySpec, store: Store) -> StudyRecord:
+    return store.studies.create(spec.name, _stored(spec), spec.seed, _versions())
+
+
+def _versions() -> Mapping[str, str]:
+    return {name: version(name) for name in _VERSIONED}
+
+
+def _all_failed(records: Sequence[CandidateRecord]) -> str:
+    failures = [f"{name_of(record)}: {record.failure}" for record in records if record.failure]
+    return "no candidate has succeeded" + (f"; the first failure was {failures[0]}" if failures else " yet")

@@ -1,0 +1,69 @@
+"""The local executor: evaluates in this process, on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+from ..core.contracts import Executor
+from ..core.errors import CheckpointError, ConfigurationError, EvaluationError, MaterialiseError, StorageError
+from ..core.recipe import Recipe
+from ..fitness.evaluator import Evaluation, Evaluator
+from ..storage import EvaluationRecord, ItemSet, Responses, Store, this_process
+
+_FAILURES = {MaterialiseError: "weights", EvaluationError: "scores", MemoryError: "memory"}
+
+
+class LocalExecutor(Executor):
+    """Claims each evaluation in the database, evaluates it here, and records what came of it in one transaction.
+
+    A candidate that fails is recorded with its reason; what concerns all candidates (a checkpoint gone, a database
+    that refuses) is raised. An interruption hands the evaluation back, unfinished.
+    """
+
+    def __init__(self, store: Store, evaluator: Evaluator) -> None:
+        self._store = store
+        self._evaluator = evaluator
+        self._owner = this_process()
+
+    def run(self, evaluation_ids: Sequence[str]) -> Iterator[str]:
+        """Evaluates one after the other; yields each id when its result (or failure) is recorded."""
+        for evaluation_id in evaluation_ids:
+            record = self._store.queue.get(evaluation_id)
+            if record.state in ("queued", "running"):
+                self._run(record)
+            yield evaluation_id
+
+    def _run(self, record: EvaluationRecord) -> None:
+        attempt = self._store.queue.claim(record.id, self._owner)
+        if attempt is None:
+            self._explain(record)
+        try:
+            evaluation = self._evaluate(record)
+        except (KeyboardInterrupt, CheckpointError, ConfigurationError, StorageError):
+            self._store.queue.release(record.id, attempt)
+            raise
+        except Exception as error:  # a plugin may fail in any way; the study goes on
+            kind = next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "plugin")
+            reason = str(error) if kind != "plugin" else repr(error)
+            self._store.results.fail(record.id, attempt, kind, reason)
+            return
+        responses = [
+            Responses(name, ItemSet.of(group.task.rule, group.items), evaluation.scores[name])
+            for name, group in self._evaluator.items[record.stage].items()
+        ]
+        self._store.results.finish(record.id, attempt, responses, evaluation.measured, evaluation.seconds)
+
+    def _evaluate(self, record: EvaluationRecord) -> Evaluation:
+        recipe = Recipe.from_dict(self._store.candidates.get(record.candidate_id).recipe)
+        known = self._store.results.find_responses(record.eval_key, besides=record.id)
+        if known is None:
+            return self._evaluator.evaluate(recipe, record.stage)
+        scores = {name: answered.scores for name, answered in known.items()}
+        return Evaluation(scores, self._evaluator.measure(recipe, record.stage, scores), {})
+
+    def _explain(self, record: EvaluationRecord) -> NoReturn:
+        holder = self._store.queue.get(record.id).lease_owner
+        raise StorageError(
+            f"another process ({holder or 'unknown'}) is evaluating this study; let it finish, or end it and resume"
+        )
