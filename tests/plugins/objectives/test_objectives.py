@@ -1,0 +1,47 @@
+import math
+
+import pytest
+from heterosis.core import registry
+from heterosis.core.contracts import Measured
+from heterosis.core.costs import Costs
+from heterosis.core.errors import ConfigurationError
+from heterosis.core.estimate import Estimate
+
+
+def _measure(name, **estimates):
+    return registry.load("objectives", name)().measure(Measured(None, Costs(bytes=1000, parameters=500), estimates))
+
+
+def test_costs_are_exact():
+    assert _measure("bytes") == Estimate(1000.0, 0.0, 1)
+    assert _measure("parameters") == Estimate(500.0, 0.0, 1)
+
+
+def test_accuracy_is_the_mean_over_tasks_however_many_items_each_has():
+    found = _measure("accuracy", small=Estimate(0.5, 0.3, 4), large=Estimate(1.0, 0.4, 400))
+    assert found.mean == 0.75
+    assert found.standard_error == pytest.approx(0.25)
+    assert found.items == 404
+
+
+def test_perplexity_is_the_mean_over_texts():
+    found = _measure("perplexity", one=Estimate(10.0, 3.0, 9), two=Estimate(20.0, 4.0, 9))
+    assert found.mean == 15.0
+    assert found.standard_error == pytest.approx(2.5)
+
+
+def test_one_item_has_no_known_error():
+    assert math.isnan(_measure("accuracy", task=Estimate(1.0, math.nan, 1)).standard_error)
+
+
+@pytest.mark.parametrize(("name", "mean"), [("accuracy", 7.5), ("perplexity", 0.5)])
+def test_a_task_of_the_wrong_kind_is_named(name, mean):
+    with pytest.raises(ConfigurationError, match="task 'odd' gives"):
+        _measure(name, odd=Estimate(mean, 0.1, 9))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "perplexity"])
+def test_an_objective_of_tasks_needs_one(name):
+    assert registry.load("objectives", name).uses_tasks
+    with pytest.raises(ConfigurationError, match="needs a task"):
+        _measure(name)
