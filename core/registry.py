@@ -75,13 +75,15 @@ def load(kind: str, name: str) -> type[Any]:
         raise PluginError(f"the {what} {name!r} is offered by {origins}; uninstall one of them")
     try:
         plugin = points[0].load()
-    except Exception as error:  # a third party's import may fail in any way
+    except (Exception, SystemExit) as error:  # a third party's import may fail in any way, or try to end the program
         raise PluginError(
             f"the {what} {name!r} ({points[0].value}, from {_origin(points[0])}) does not import: {error!r}"
         ) from error
     contract = CONTRACTS[kind]
     if not (isinstance(plugin, type) and issubclass(plugin, contract)):
         raise PluginError(f"the {what} {name!r} ({points[0].value}) is not a subclass of {contract.__name__}")
+    if lacking := sorted(getattr(plugin, "__abstractmethods__", ())):
+        raise PluginError(f"the {what} {name!r} ({points[0].value}) lacks {', '.join(lacking)}")
     return plugin
 
 
