@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class AdapterCheckpoint(Checkpoint):
         self.base = base
         self._folder = directory
         self._check_plain()
+        self._alpha = _number(self.adapter_config.get("lora_alpha"), directory, "lora_alpha")
+        self._alpha_pattern = _compiled(self.adapter_config.get("alpha_pattern") or {}, directory)
         self._file = _weights(directory)
         self._pairs, strangers = _pairs(self._file)
         if strangers:
@@ -65,9 +68,8 @@ class AdapterCheckpoint(Checkpoint):
 
     def _scale(self, name: str, rank: int) -> float:
         module = name.removesuffix(".weight")
-        config = self.adapter_config
-        alpha = _by_module(config.get("alpha_pattern"), module, config["lora_alpha"])
-        return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
+        alphas = (alpha for pattern, alpha in self._alpha_pattern if pattern.match(module))
+        return next(alphas, self._alpha) / (rank**0.5 if self.adapter_config.get("use_rslora") else rank)
 
     def _check_plain(self) -> None:
         config = self.adapter_config
@@ -93,8 +95,8 @@ class AdapterCheckpoint(Checkpoint):
         if name not in self.base.tensors:
             return f"{name} is not in the base"
         shape = self.base.tensors[name].shape
-        if down[0] != up[1] or (up[0], down[1]) != shape:
-            return f"{name} is {list(shape)} in the base, but B A is {[up[0], down[1]]}"
+        if len(down) != 2 or len(up) != 2 or down[0] != up[1] or (up[0], down[1]) != shape:
+            return f"{name} is {list(shape)} in the base, but B is {list(up)} and A {list(down)}"
         return None
 
 
@@ -116,8 +118,20 @@ def _pairs(file: SafetensorsFile) -> tuple[dict[str, tuple[str, str]], list[str]
     return pairs, sorted(file.tensors.keys() - used)
 
 
-def _by_module(pattern: dict[str, Any] | None, module: str, default: Any) -> Any:
-    for suffix, value in (pattern or {}).items():
-        if module == suffix or module.endswith(f".{suffix}"):
-            return value
-    return default
+def _number(content: Any, directory: Path, key: str) -> float:
+    if isinstance(content, bool) or not isinstance(content, int | float):
+        raise CheckpointError(f"{directory / CONFIG}: `{key}` must be a number, not {content!r}")
+    return float(content)
+
+
+def _compiled(content: Any, directory: Path) -> list[tuple[re.Pattern[str], float]]:
+    """PEFT's `alpha_pattern`: a key is a regular expression for the end of a module's name; the first match counts."""
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{directory / CONFIG}: `alpha_pattern` must give numbers by module, not {content!r}")
+    try:
+        return [
+            (re.compile(rf"(.*\.)?({key})$"), _number(alpha, directory, f"alpha_pattern` of `{key}"))
+            for key, alpha in content.items()
+        ]
+    except re.error as error:
+        raise CheckpointError(f"{directory / CONFIG}: `alpha_pattern` is no regular expression: {error}") from error
