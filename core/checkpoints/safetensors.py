@@ -96,7 +96,7 @@ def _weight_paths(directory: Path) -> list[Path]:
     if (directory / SINGLE).is_file():
         return [directory / SINGLE]
     if (directory / INDEX).is_file():
-        shards = sorted(set(read_json(directory / INDEX).get("weight_map", {}).values()))
+        shards = sorted(set(_weight_map(directory).values()))
         strangers = [shard for shard in shards if Path(shard).name != shard]
         if strangers:
             raise CheckpointError(f"{directory / INDEX} points outside its folder: {strangers[0]!r}")
@@ -113,10 +113,16 @@ def _weight_paths(directory: Path) -> list[Path]:
     raise CheckpointError(f"{directory} has neither {SINGLE} nor {INDEX}")
 
 
+def _weight_map(directory: Path) -> dict[str, str]:
+    content = read_json(directory / INDEX).get("weight_map")
+    if not isinstance(content, dict) or not content or not all(isinstance(shard, str) for shard in content.values()):
+        raise CheckpointError(f"{directory / INDEX} names no shards in its `weight_map`; fetch it again")
+    return content
+
+
 def _check_index(directory: Path, holder: dict[str, SafetensorsFile]) -> None:
-    index = directory / INDEX
-    if (directory / SINGLE).is_file() or not index.is_file():
+    if (directory / SINGLE).is_file():
         return
-    for name, shard in read_json(index)["weight_map"].items():
+    for name, shard in _weight_map(directory).items():
         if name not in holder or holder[name].path.name != shard:
-            raise CheckpointError(f"{index} says that {shard} holds {name!r}, but it does not")
+            raise CheckpointError(f"{directory / INDEX} says that {shard} holds {name!r}, but it does not")
