@@ -17,6 +17,7 @@ from .token_cache import TokenCache, short
 from .tree_attention import deepest_tree, reads_trees
 
 _PLAN_BYTES = 256 << 20
+_GENERATION_TOKENS = 2048
 _LOGITS = 1 << 30
 """How many logits may exist at a time where the batch size is left to us (2 GiB in bfloat16)."""
 
@@ -110,7 +111,9 @@ class TransformersModel(LanguageModel):
         sequences = [self._tokens.prompt(prompt) for prompt in prompts]
         for prompt, sequence in zip(prompts, sequences, strict=True):
             self._tokens.check_length(len(sequence) + max_tokens, prompt)
-        return continue_greedily(self.model, self.tokenizer, sequences, max_tokens, stop, self.batch_tokens)
+        # a pass that adds one token to each row costs the same for few rows as for many
+        room = self._batch_tokens or max(self.batch_tokens, _GENERATION_TOKENS)
+        return continue_greedily(self.model, self.tokenizer, sequences, max_tokens, stop, room)
 
     def _request(self, prompt: str, continuations: Sequence[str]) -> Request:
         start = self._tokens.prompt(prompt)

@@ -17,6 +17,7 @@ _logger = logging.getLogger(__name__)
 
 _MASKED_ATTENTION = ("eager", "sdpa")
 _MASKED_LAYERS = ("full_attention", "sliding_attention")
+_SLOWER = "every choice is scored as a sequence of its own, which is slower"
 _EXACT = (torch.float32, torch.float64)
 _TOLERANCE = 1e-3
 _MADE_UP = (((3, 5, 7, 11), ((13, 17, 19), (13, 23, 29), (31, 37))), ((3, 41), ((43, 47, 53), (59, 61, 67))))
@@ -35,7 +36,7 @@ def deepest_tree(model: PreTrainedModel) -> int:
     layers = getattr(config, "layer_types", None) or ["sliding_attention"]
     understood = (
         getattr(config, "_attn_implementation", None) in _MASKED_ATTENTION
-        and not model._is_stateful
+        and not getattr(model, "_is_stateful", False)
         and "position_ids" in inspect.signature(model.forward).parameters
         and all(layer in _MASKED_LAYERS for layer in layers)
     )
@@ -67,7 +68,14 @@ def reads_trees(model: PreTrainedModel) -> bool | None:
     # what a model gives that takes neither the mask nor the positions
     ignorant = replace(batch, visible=None, positions=None)
     expected = torch.tensor(alone, device=model.device)
-    difference = (edge_log_likelihoods(model, batch) - expected).abs()
+    try:
+        difference = (edge_log_likelihoods(model, batch) - expected).abs()
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, ValueError) as error:
+        # chains went through, so it is the mask or the positions that it will not have
+        _logger.warning("%s does not take a custom attention mask (%s): %s", type(model).__name__, error, _SLOWER)
+        return False
     ignorance = (edge_log_likelihoods(model, ignorant) - expected).abs()
     if not (difference.isfinite().all() and ignorance.isfinite().all()):
         return None
@@ -78,9 +86,9 @@ def reads_trees(model: PreTrainedModel) -> bool | None:
         alike = float(difference.mean()) <= float(ignorance.mean()) / 4
     if not alike:
         _logger.warning(
-            "%s does not honour a custom attention mask (log-likelihoods differ by up to %.3g): every choice is scored "
-            "as a sequence of its own, which is slower",
+            "%s does not honour a custom attention mask (log-likelihoods differ by up to %.3g): %s",
             type(model).__name__,
             float(difference.max()),
+            _SLOWER,
         )
     return alike

@@ -79,6 +79,20 @@ def test_a_model_that_ignores_the_mask_is_found_out(model_of, tokenizer, alone, 
         _check(model, tokenizer, alone)
 
 
+def test_a_model_that_refuses_the_mask_scores_sequences(model_of, tokenizer, alone, caplog):
+    model = copy.deepcopy(model_of("llama", 3))
+    forward = model.forward
+
+    def strict(input_ids, attention_mask=None, position_ids=None, **options):
+        if attention_mask is not None:
+            raise ValueError("two dimensions, please")
+        return forward(input_ids, **options)
+
+    model.forward = strict
+    _check(model, tokenizer, alone)
+    assert caplog.text.count("does not take a custom attention mask (two dimensions, please)") == 1
+
+
 def test_only_the_logits_that_are_needed_are_computed(model_of, tokenizer):
     model = copy.deepcopy(model_of("llama", 3))
     seen = []
