@@ -17,7 +17,7 @@ from .base import file_sha256
 from .safetensors import SINGLE
 
 CONVERTED_DTYPE = torch.bfloat16
-_CONVERTER = 1
+_CONVERTER = 2
 
 
 def convert_gguf(path: Path, cache: Path, progress: Progress) -> Path:
@@ -51,10 +51,17 @@ def convert_gguf(path: Path, cache: Path, progress: Progress) -> Path:
 
 
 def _convert(path: Path, folder: Path) -> None:
+    import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    # Newer versions would otherwise leave the blocks packed where they have a kernel that computes with them.
+    unpacked = (
+        {"quantization_config": transformers.GgufConfig(dequantize=True)} if hasattr(transformers, "GgufConfig") else {}
+    )
     try:
-        model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=CONVERTED_DTYPE)
+        model = AutoModelForCausalLM.from_pretrained(
+            path.parent, gguf_file=path.name, dtype=CONVERTED_DTYPE, **unpacked
+        )
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     except Exception as error:  # transformers raises whatever its parsers meet
         raise CheckpointError(f"transformers cannot read {path}: {error}") from error
@@ -62,6 +69,7 @@ def _convert(path: Path, folder: Path) -> None:
     config = model.config.to_dict()
     for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         config.pop(key, None)
+    config["architectures"] = [type(model).__name__]
     config["dtype"] = str(CONVERTED_DTYPE).removeprefix("torch.")
     (folder / "config.json").write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
     save_file(_distinct(model), folder / SINGLE, metadata={"format": "pt"})
