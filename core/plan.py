@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from . import registry
-from .checkpoints import Checkpoint, TensorInfo
+from .checkpoints import Checkpoint, TensorInfo, needed_tensors
 from .contracts.merge_method import MergeMethod, ParameterSpec
 from .errors import ConfigurationError, did_you_mean
 from .genome import content_hash
@@ -90,9 +90,11 @@ def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
     _check_parameter_names(recipe, method)
     template = sources[base or models[0].model]
     layers = layer_count(template.tensors)
+    needed = needed_tensors(template)
     tensors = tuple(
         TensorPlan(name, TensorInfo(info.shape, out), (step,))
         for name, info in template.tensors.items()
+        if name in needed
         for out, step in [_plan_tensor(recipe, method, base, models, name, info, layers)]
     )
     return Plan(recipe, tensors, template, sources)

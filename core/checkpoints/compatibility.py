@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import CheckpointError
+from ..layout import place_of
 from .base import Checkpoint, listed
 
 _TIED = ("lm_head.weight", "output.weight", "embed_out.weight")
@@ -30,7 +31,7 @@ def _differences(base: Checkpoint, source: Checkpoint) -> list[str]:
     sizes = [checkpoint.config.get("vocab_size") for checkpoint in (base, source)]
     if sizes[0] != sizes[1]:
         problems.append(f"{source.reference} has a vocabulary of {sizes[1]}, {base.reference} one of {sizes[0]}")
-    names = _needed(base), _needed(source)
+    names = needed_tensors(base), needed_tensors(source)
     if missing := sorted(names[0] - source.tensors.keys()):
         problems.append(f"{source.reference} lacks {listed(missing)}")
     if extra := sorted(names[1] - base.tensors.keys()):
@@ -45,10 +46,15 @@ def _differences(base: Checkpoint, source: Checkpoint) -> list[str]:
     return problems
 
 
-def _needed(checkpoint: Checkpoint) -> set[str]:
-    """The tensors that must have a partner; an output embedding stored beside the one it is tied to need not."""
+def needed_tensors(checkpoint: Checkpoint) -> set[str]:
+    """The tensors that a model is made of; an output embedding stored beside the one it is tied to is none of them."""
     names = set(checkpoint.tensors)
-    return names - set(_TIED) if checkpoint.config.get("tie_word_embeddings") else names
+    if not checkpoint.config.get("tie_word_embeddings"):
+        return names
+    outside = {
+        info.shape for name, info in checkpoint.tensors.items() if name not in _TIED and place_of(name).layer is None
+    }
+    return {name for name in names if name not in _TIED or checkpoint.tensors[name].shape not in outside}
 
 
 def _words(architectures: list[str] | None) -> str:
