@@ -19,7 +19,7 @@ class LiveExecutor:
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
-        self._targets = model.state_dict(keep_vars=True)
+        self._targets = _by_stored_name(model)
         self._loaded: dict[str, str] = {}
 
     def materialise(self, plan: Plan) -> int:
@@ -60,6 +60,20 @@ class LiveExecutor:
                     f"{tensor.name} is {target.dtype} {list(target.shape)} in the resident model, but "
                     f"{tensor.info.dtype} {list(tensor.info.shape)} in the plan"
                 )
+
+
+def _by_stored_name(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers under the names their checkpoints have; transformers renames some of them on loading."""
+    from transformers import PreTrainedModel
+    from transformers.core_model_loading import revert_weight_conversion
+
+    targets: dict[str, torch.Tensor] = model.state_dict(keep_vars=True)
+    if not isinstance(model, PreTrainedModel):
+        return targets
+    own = {target.untyped_storage().data_ptr() for target in targets.values()}
+    stored: dict[str, torch.Tensor] = revert_weight_conversion(model, targets)
+    # A converted tensor that was computed anew is not a part of the model: writing into it would change nothing.
+    return stored if all(target.untyped_storage().data_ptr() in own for target in stored.values()) else targets
 
 
 def resident_model(template: Checkpoint, dtype: torch.dtype, device: torch.device | str = "cpu") -> torch.nn.Module:
