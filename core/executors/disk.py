@@ -89,7 +89,8 @@ def _whole_or_nothing(directory: Path) -> Iterator[Path]:
         os.replace(partial, directory)
     except OSError as error:
         raise StorageError(
-            f"writing {directory} failed ({error.strerror}) and nothing was kept; free some space or choose another disk"
+            f"writing {directory} failed ({error.strerror}) and nothing was kept; "
+            "free some space or choose another disk"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

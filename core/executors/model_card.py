@@ -10,7 +10,8 @@ def model_card(plan: Plan, title: str) -> str:
     """A Hugging Face model card (Markdown with a YAML head) that holds the recipe and the sources' fingerprints."""
     cost = costs(plan)
     sources = "\n".join(
-        f"| `{reference}` | `{plan.sources[reference].fingerprint[:16]}` |" for reference in plan.recipe.references
+        f"| `{_in_a_cell(reference)}` | `{plan.sources[reference].fingerprint[:16]}` |"
+        for reference in plan.recipe.references
     )
     return f"""---
 library_name: transformers
@@ -31,3 +32,7 @@ Whoever has these checkpoints can build this model again, bit for bit:
 ```yaml
 {plan.recipe.to_yaml()}```
 """
+
+
+def _in_a_cell(text: str) -> str:
+    return text.replace("|", "\\|")  # a bar ends a cell of the table, even within code
