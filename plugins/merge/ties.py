@@ -51,4 +51,5 @@ def trim(change: torch.Tensor, density: float) -> torch.Tensor:
 
 
 def _kth_largest(magnitude: torch.Tensor, k: int) -> torch.Tensor:
-    return magnitude.float().kthvalue(magnitude.numel() - k + 1).values.to(magnitude.dtype)
+    exact = magnitude if magnitude.dtype == torch.float64 else magnitude.float()
+    return exact.kthvalue(magnitude.numel() - k + 1).values.to(magnitude.dtype)
