@@ -157,7 +157,7 @@ class Merge:
         }
 
     def _searched(self) -> list[ParameterSpec]:
-        specs = {spec.name: spec for plugin in self._plugins.values() for spec in plugin.parameters}
+        specs = {(spec.name, spec.scope): spec for plugin in self._plugins.values() for spec in plugin.parameters}
         return [
             spec
             for spec in specs.values()

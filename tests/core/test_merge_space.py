@@ -1,6 +1,8 @@
 """Which genes a search over merges has, and which recipe a genome of it stands for."""
 
 import pytest
+from heterosis.core import registry
+from heterosis.core.contracts import ParameterSpec
 from heterosis.core.errors import ConfigurationError, PluginError
 from heterosis.core.gene_space import GeneSpace
 from heterosis.core.genome import Genome
@@ -96,6 +98,21 @@ def test_a_method_keeps_only_its_own_fixed_parameters():
     recipe = recipe_of(merge, {"method": "task_arithmetic", "weight/math": 0.5, "weight/it": 1.0})
     assert recipe.merge_method == "task_arithmetic"
     assert [set(entry.parameters) for entry in recipe.models] == [{"weight"}, {"weight"}]
+
+
+def test_methods_that_share_a_parameter_by_name_only_have_a_gene_each(monkeypatch):
+    class Shared(registry.load("merge_methods", "task_arithmetic")):
+        name = "shared"
+        parameters = (ParameterSpec("weight", "shared", search=(0.0, 1.0)),)
+
+    load = registry.load
+    monkeypatch.setattr(registry, "load", lambda kind, name: Shared if name == "shared" else load(kind, name))
+    for methods in (["shared", "task_arithmetic"], ["task_arithmetic", "shared"]):
+        merge = Merge(methods)
+        assert set(gene_names(merge)) == {"method", "weight", "weight/math", "weight/it"}
+        assert recipe_of(merge, {"method": "shared", "weight": 0.5}).parameters == {"weight": (Rule(0.5),)}
+        own = recipe_of(merge, {"method": "task_arithmetic", "weight/math": 0.5, "weight/it": 0.6})
+        assert [entry.parameters for entry in own.models] == [{"weight": (Rule(0.5),)}, {"weight": (Rule(0.6),)}]
 
 
 def test_a_recipe_names_base_sources_seed_and_dtypes():
