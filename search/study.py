@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import registry
 from ..core.contracts import Executor
@@ -14,16 +14,18 @@ from ..core.errors import ConfigurationError
 from ..core.space import Space
 from ..core.stage import Stage
 from ..core.study_spec import DEFAULT_FINALISTS, StudySpec
-from ..fitness.evaluator import Evaluator
 from ..storage import CandidateRecord, Store, StudyRecord
 from .candidate import Candidate, name_of
-from .eval_keys import EvaluationKeys
 from .goals import Goal
-from .loop import SearchLoop
 from .progress import Listener, Progress, Stopwatch, silent
 from .ranking import front_of, ranked, values_of
 from .report import Report, report_of
-from .selection import Selection
+
+if TYPE_CHECKING:  # what evaluates needs transformers, which takes seconds to import: too long just to look
+    from ..fitness.evaluator import Evaluator
+    from ..fitness.item_sets import StagedItems
+    from .eval_keys import EvaluationKeys
+    from .selection import Selection
 
 DEFAULT_STORAGE = "sqlite:///heterosis.db"
 _VERSIONED = ("heterosis", "pymoo", "optuna", "cma", "cmaes", "numpy", "scipy", "torch", "transformers")
@@ -127,6 +129,8 @@ class Study:
             CheckpointError: a checkpoint is missing, damaged, or has changed since the study began.
             ConfigurationError, PluginError, OptimizerError, StorageError: see their messages.
         """
+        from .loop import SearchLoop
+
         budget = candidates if candidates is not None else self.spec.candidates
         checkpoints = self.spec.space.checkpoints
         self.store.studies.record_models(
@@ -152,6 +156,16 @@ class Study:
         if self._selection.has_stage("test"):
             whole = len(self.spec.space.references()) + 1
             self._selection.test(final[0], self._reporter("test", whole, listener))
+
+    @property
+    def device(self) -> str:
+        """Where candidates are evaluated."""
+        return self._device
+
+    @property
+    def items(self) -> Mapping[Stage, Mapping[str, StagedItems]]:
+        """The items that each stage asks, by task."""
+        return self._evaluator.items
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -236,10 +250,14 @@ class Study:
 
     @cached_property
     def _evaluator(self) -> Evaluator:
+        from ..fitness.evaluator import Evaluator
+
         return Evaluator(self.spec, self._device)
 
     @cached_property
     def _keys(self) -> EvaluationKeys:
+        from .eval_keys import EvaluationKeys
+
         return EvaluationKeys(self._evaluator)
 
     @cached_property
@@ -249,6 +267,8 @@ class Study:
 
     @cached_property
     def _selection(self) -> Selection:
+        from .selection import Selection
+
         return Selection(self.spec, self.record.id, self.store, self._executor, self._keys, self._evaluator)
 
 
