@@ -136,7 +136,7 @@ class Study:
         self.store.studies.record_models(
             self.record.id, {reference: checkpoints[reference].fingerprint for reference in checkpoints}
         )
-        self.store.queue.reap(self.record.id)
+        self.store.queue.reap(self.record.id, counted=False)
         self.store.studies.set_state(self.record.id, "running")
         try:
             loop = SearchLoop(self.spec, self.record.id, self.store, self._executor, self._keys)

@@ -108,10 +108,16 @@ class Queue:
             now = self._database.now(connection)
             return requeue(connection, now, evaluation_id, attempt, "released")
 
-    def reap(self, study_id: str | None = None, dead: Callable[[str], bool] = is_dead) -> list[str]:
+    def reap(
+        self, study_id: str | None = None, dead: Callable[[str], bool] = is_dead, counted: bool = True
+    ) -> list[str]:
         """Takes back every lease that has run out or whose owner is dead, at once and not when the lease ends.
 
         What has attempts left is queued again; the rest fails as `lost`.
+
+        Args:
+            counted: whether the attempt that was lost counts. It does where workers die unseen; it does not where a
+                person ended the process and goes on with the study, which must then not differ from one left alone.
 
         Returns:
             The ids of the evaluations taken back.
@@ -129,7 +135,7 @@ class Queue:
             return []
         with self._database.write() as connection:
             now = self._database.now(connection)
-            return [row.id for row in abandoned if _take_back(connection, now, row)]
+            return [row.id for row in abandoned if _take_back(connection, now, row, counted)]
 
 
 def new_evaluation(connection: Connection, now: datetime, candidate_id: str, stage: Stage, eval_key: str) -> None:
@@ -185,9 +191,11 @@ def _claimable(now: datetime) -> Any:
     )
 
 
-def _take_back(connection: Connection, now: datetime, seen: Row[Any]) -> bool:
+def _take_back(connection: Connection, now: datetime, seen: Row[Any], counted: bool) -> bool:
     """Conditional on the lease as it was seen: its owner may have extended it, or another may have been faster."""
     unchanged = evaluations.c.lease_expires_at == seen.lease_expires_at
+    if not counted:
+        return requeue(connection, now, seen.id, seen.attempt, "released", unchanged)
     if seen.attempt < seen.max_attempts:
         return requeue(connection, now, seen.id, seen.attempt, "lost", unchanged)
     query = select(attempts.c.worker).where(attempts.c.evaluation_id == seen.id).order_by(attempts.c.attempt)

@@ -11,6 +11,9 @@ from ..core.recipe import Recipe
 from ..fitness.evaluator import Evaluation, Evaluator
 from ..storage import EvaluationRecord, ItemSet, Responses, Store, this_process
 
+LEASE_SECONDS = 3600.0
+"""Nobody extends it while this process computes; that the process has died is seen at once on its own host."""
+
 _FAILURES = {MaterialiseError: "weights", EvaluationError: "scores", MemoryError: "memory"}
 
 
@@ -35,7 +38,7 @@ class LocalExecutor(Executor):
             yield evaluation_id
 
     def _run(self, record: EvaluationRecord) -> None:
-        attempt = self._store.queue.claim(record.id, self._owner)
+        attempt = self._store.queue.claim(record.id, self._owner, LEASE_SECONDS)
         if attempt is None:
             self._explain(record)
         try:

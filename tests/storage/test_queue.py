@@ -125,6 +125,13 @@ def test_an_owner_elsewhere_is_trusted_to_live() -> None:
     assert not is_dead(this_process())
 
 
+def test_an_attempt_that_a_person_ended_does_not_count(store: Store, evaluation: EvaluationRecord) -> None:
+    for attempt in range(1, 6):
+        assert store.queue.claim(evaluation.id, "gone") == attempt
+        assert store.queue.reap(dead=lambda owner: True, counted=False) == [evaluation.id]
+    assert store.queue.get(evaluation.id).state == "queued"
+
+
 def test_reaping_keeps_to_one_study(
     store: Store, study: StudyRecord, evaluation: EvaluationRecord, proposal: Callable[..., NewProposal]
 ) -> None:
