@@ -1,0 +1,101 @@
+"""`heterosis best`: the winner, how it is built and what was measured of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ..core.stage import STAGES
+from .console import HEAD, QUIET, console, pairs, print_json
+from .opening import loaded
+from .options import DEFAULT_STORAGE, Json, Name, Storage
+
+if TYPE_CHECKING:
+    from ..search.candidate import Candidate
+    from ..search.study import Study
+
+
+def best(
+    name: Name = None,
+    recipe: Annotated[bool, typer.Option("--recipe", metavar="", help="Print only the recipe, as YAML.")] = False,
+    storage: Storage = DEFAULT_STORAGE,
+    json: Json = False,
+) -> None:
+    """Show the winner: its genome, its figures at each stage, its recipe.
+
+    The winner is the best finalist on validation items, or the best candidate on search items if there are none yet.
+    Paths in its recipe start at the folder of the study file.
+
+    Examples:
+
+        heterosis best quickstart
+        heterosis best --recipe > recipe.yaml
+    """
+    with loaded(storage, name) as study:
+        winner = study.best()
+        if recipe:
+            typer.echo(winner.recipe.to_yaml(), nl=False)
+        elif json:
+            print_json(content(winner))
+        else:
+            _show(study, winner, console())
+
+
+def content(candidate: Candidate) -> dict[str, object]:
+    """A candidate, JSON-ready."""
+    from .summary import figures_json
+
+    record = candidate.record
+    return {
+        "number": record.number,
+        "operator": record.operator,
+        "parents": record.parents,
+        "genome": dict(candidate.genome or {}),
+        "recipe": candidate.recipe.to_dict(),
+        "measurements": {stage: figures_json(figures) for stage, figures in candidate.measurements.items()},
+    }
+
+
+def _show(study: Study, winner: Candidate, screen: Console) -> None:
+    from .figure_table import figure_tables
+    from .formats import number
+
+    chosen_on = "validation" if "validation" in winner.measurements else "search"
+    screen.print(Text.assemble((winner.name, HEAD), f" of {study.spec.name}, the best on {chosen_on} items"))
+    screen.print(_origin(winner), style=QUIET)
+    screen.print()
+    objectives = [*study.spec.objectives, *study.spec.watch]
+    labels = [objective.label for objective in objectives]
+    labels += [task for task in study.spec.tasks if not _repeated(task, winner, labels)]
+    rows = [(stage, winner.measurements[stage]) for stage in STAGES if stage in winner.measurements]
+    for block in figure_tables(rows, labels, screen.width, units=units_of(study)):
+        screen.print(block)
+        screen.print()
+    screen.print(Text("genome", style=HEAD))
+    genes = (winner.genome or {}).items()
+    screen.print(pairs((gene, number(v) if isinstance(v, float) else str(v)) for gene, v in genes))
+    screen.print()
+    screen.print(Text("recipe", style=HEAD))
+    screen.print(Text(winner.recipe.to_yaml().rstrip()), soft_wrap=True)
+
+
+def units_of(study: Study) -> dict[str, str]:
+    """The unit of each objective, by label."""
+    from ..core import registry
+
+    objectives = (*study.spec.objectives, *study.spec.watch)
+    return {objective.label: registry.load("objectives", objective.name).unit for objective in objectives}
+
+
+def _origin(winner: Candidate) -> str:
+    parents = " and ".join(map(str, winner.record.parents))
+    return f"proposed by {winner.record.operator}" + (f" of {parents}" if parents else "")
+
+
+def _repeated(task: str, winner: Candidate, labels: list[str]) -> bool:
+    """Whether a task's figures say only what an objective says already."""
+    measured = [figures for figures in winner.measurements.values() if task in figures]
+    return any(all(figures.get(label) == figures[task] for figures in measured) for label in labels)

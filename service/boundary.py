@@ -1,0 +1,119 @@
+"""The edge of the program: errors become one clear message, signals an orderly end, bugs a traceback."""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from ..core.errors import HeterosisError
+from .console import BAD, console
+
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)\S+(?=@)|(\b(?:ssl)?password=)[^&\s'\"]+", re.IGNORECASE)
+_SIGNALS = ("SIGTERM", "SIGHUP")
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end, by a signal other than Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Commands(TyperGroup):
+    """The command line as a whole: every command runs inside the boundary."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Takes `--debug` wherever it stands: people add it to the end of the line that failed."""
+        rest = [arg for arg in args if arg != "--debug"]
+        return super().parse_args(ctx, ["--debug", *rest] if len(rest) < len(args) else rest)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; the exit code is 1 for errors, 128 and the signal's number for interruptions."""
+        with _boundary(bool(ctx.params.get("debug"))):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _boundary(debug: bool) -> Iterator[None]:
+    try:
+        with _signals():
+            yield
+    except KeyboardInterrupt as interruption:
+        _say("\n".join(getattr(interruption, "__notes__", ["Interrupted."])))
+        _leave(128 + (interruption.number if isinstance(interruption, Terminated) else signal.SIGINT))
+    except HeterosisError as error:
+        if debug:
+            _say(traceback.format_exc())
+        else:
+            _say("\n".join([f"Error: {error}", *getattr(error, "__notes__", ())]), emphasis="Error:")
+        _leave(1)
+    except Exception as error:
+        if _is_expected(error):
+            raise
+        _say(f"{traceback.format_exc()}\nThis is a bug in Heterosis or in a plugin; the lines above say where.")
+        _leave(1)
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether it is Typer's own way to end, or a reader of our output who has seen enough."""
+    broken_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE
+    return isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code") or broken_pipe
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Lets a request to end pass through the program like Ctrl-C, so that work is handed back and files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {}
+    for name in _SIGNALS:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            before[number] = signal.signal(number, _terminate)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated(number)
+
+
+def _leave(code: int) -> NoReturn:
+    with suppress(OSError):
+        sys.stdout.flush()
+    raise typer.Exit(code)
+
+
+def _say(text: str, emphasis: str = "") -> None:
+    from rich.text import Text
+
+    shown = Text(without_passwords(text))
+    if emphasis:
+        shown.highlight_words([emphasis], BAD)
+    with suppress(OSError):  # the terminal may be gone
+        console(stderr=True).print(shown, soft_wrap=not sys.stderr.isatty())
+
+
+def without_passwords(text: str) -> str:
+    """The text with the passwords of database URLs blotted out.
+
+    >>> without_passwords("postgresql://me:secret@host/studies")
+    'postgresql://me:***@host/studies'
+    """
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)

@@ -1,0 +1,69 @@
+"""The command line, `heterosis`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .best import best
+from .boundary import Commands
+from .doctor import doctor
+from .export import export
+from .front import front
+from .lineage import lineage
+from .plugins import plugins
+from .run import resume, run
+from .status import status
+
+app = typer.Typer(
+    name="heterosis",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SEARCH, LOOK, TAKE, MACHINE = "Search", "Look", "Take", "This machine"
+
+app.command(rich_help_panel=SEARCH)(run)
+app.command(rich_help_panel=SEARCH)(resume)
+app.command(rich_help_panel=LOOK)(status)
+app.command(rich_help_panel=LOOK)(best)
+app.command(rich_help_panel=LOOK)(front)
+app.command(rich_help_panel=LOOK)(lineage)
+app.command(rich_help_panel=TAKE)(export)
+app.command(rich_help_panel=MACHINE)(plugins)
+app.command(rich_help_panel=MACHINE)(doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(f"heterosis {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def heterosis(
+    debug: Annotated[
+        bool, typer.Option("--debug", metavar="", envvar="HETEROSIS_DEBUG", help="Show tracebacks.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Breed a better language model out of fine-tunes that already exist.
+
+    Write a study file (which fine-tunes, which tasks, what to vary), then:
+
+    heterosis run study.yaml
+    """
+
+
+def main() -> None:
+    """The entry point."""
+    app()

@@ -1,0 +1,96 @@
+"""`heterosis export`: writes a model, of a study's candidate or of any recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.errors import ConfigurationError
+from .console import console
+from .fetching import open_checkpoints, telling, working
+from .formats import size
+from .opening import loaded
+from .options import DEFAULT_STORAGE, NameOption, Storage
+from .outputs import in_use
+
+
+def export(
+    target: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NUMBER] DIR", show_default=False, help="A candidate's number (default: the winner); the folder."
+        ),
+    ],
+    format: Annotated[str, typer.Option(metavar="NAME", help="An exporter plugin.")] = "safetensors",  # noqa: A002
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Build this recipe (YAML, ours or mergekit's) without a study.")
+    ] = None,
+    study: NameOption = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Write a model, of a candidate or of a recipe.
+
+    The folder loads in transformers, vLLM and others. Paths in a recipe start at the recipe's folder.
+
+    Examples:
+
+        heterosis export winner/
+        heterosis export 17 candidate-17/
+        heterosis export --recipe recipe.yaml merged/
+    """
+    number, folder = _parsed(target)
+    if in_use(folder):
+        raise ConfigurationError(f"{folder} exists and is not empty; choose another folder or remove it")
+    if recipe is not None:
+        if number is not None:
+            raise ConfigurationError("a recipe has no candidate number: heterosis export --recipe FILE DIR")
+        _export_recipe(recipe, folder, format)
+    else:
+        _export_candidate(storage, study, number, folder, format)
+    written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    console().print(f"{folder}: {size(written)}", soft_wrap=True)
+
+
+def _parsed(target: list[str]) -> tuple[int | None, Path]:
+    if len(target) == 1:
+        return None, Path(target[0])
+    if len(target) == 2 and target[0].isdecimal():
+        return int(target[0]), Path(target[1])
+    raise ConfigurationError(f"give a folder, or a candidate's number and a folder, not {' '.join(target)!r}")
+
+
+def _export_candidate(storage: str, name: str | None, number: int | None, folder: Path, kind: str) -> None:
+    from ..core import registry
+
+    registry.load("exporters", kind)
+    with loaded(storage, name) as study:
+        candidate = study.best() if number is None else study.candidate(number)
+        open_checkpoints(study.spec.space, console())
+        with working(console(), f"Writing {candidate.name} of {study.spec.name} to {folder}"):
+            candidate.export(folder, kind)
+
+
+def _export_recipe(file: Path, folder: Path, kind: str) -> None:
+    from ..core import registry
+    from ..core.checkpoints import SourceSet, check_compatible
+    from ..core.plan import plan
+    from ..core.recipe import Recipe
+
+    exporter = registry.load("exporters", kind)()
+    recipe = Recipe.from_yaml(_text(file), str(file))
+    with telling(console()) as tell:
+        sources = SourceSet(recipe.base_model, recipe.references, file.resolve().parent, tell)
+    first, *others = (sources[reference] for reference in recipe.references)
+    check_compatible(first, others)
+    planned = plan(recipe, sources)
+    with working(console(), f"Writing {file.name} to {folder}"):
+        exporter.write(planned, folder)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}") from error

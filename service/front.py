@@ -1,0 +1,59 @@
+"""`heterosis front`: the candidates that no other one beats in every objective."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from .console import HEAD, QUIET, console, print_json, table
+from .opening import loaded
+from .options import DEFAULT_STORAGE, Json, Name, Storage
+
+
+def front(
+    name: Name = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it as well: .png, .svg or .pdf.")] = None,
+    storage: Storage = DEFAULT_STORAGE,
+    json: Json = False,
+) -> None:
+    """List the candidates that no other beats (the Pareto front).
+
+    In all objectives, watched ones included; all figures are from search items.
+
+    Example:
+
+        heterosis front quickstart --plot front.png
+    """
+    from .best import content, units_of
+    from .formats import number
+
+    with loaded(storage, name) as study:
+        members = study.front()
+        if plot is not None:
+            from .figures import plot_front
+
+            plot_front(study, plot)
+        if json:
+            print_json([content(member) for member in members])
+            return
+        objectives = (*study.spec.objectives, *study.spec.watch)
+        units = units_of(study)
+        screen = console()
+        of = f"{len(members)} of {len(study.candidates)} candidates, on search items"
+        screen.print(Text.assemble(("Front", HEAD), f" of {study.spec.name}: {of}"))
+        headings = [f"{objective.label} ({_arrow(objective.direction)})" for objective in objectives]
+        made = table("candidate", *headings, right=["candidate", *headings])
+        for member in members:
+            figures = member.measurements["search"]
+            values = (number(figures[o.label].mean, units[o.label]) for o in objectives)
+            made.add_row(str(member.record.number), *values)
+        screen.print(made)
+        if plot is not None:
+            screen.print(f"drawn in {plot}", style=QUIET)
+
+
+def _arrow(direction: str) -> str:
+    return "max" if direction == "maximize" else "min"

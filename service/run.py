@@ -1,0 +1,108 @@
+"""`heterosis run` and `heterosis resume`: search, and leave a model, figures and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import DEFAULT_STORAGE, Device, Json, Name, NoExport, Out, Storage
+
+if TYPE_CHECKING:
+    from ..core.study_spec import StudySpec
+
+
+def run(
+    file: Annotated[Path, typer.Argument(metavar="STUDY.yaml", show_default=False, help="The study file.")],
+    out: Out = None,
+    candidates: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many candidates, instead of the file's.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Seed of all that is random, instead of the file's.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study, instead of the file's.")] = None,
+    storage: Storage = DEFAULT_STORAGE,
+    device: Device = "auto",
+    no_export: NoExport = False,
+    json: Json = False,
+) -> None:
+    """Search for the best merge that a study file describes.
+
+    Fetches the checkpoints, searches, picks the winner on validation items, measures it on test items beside base,
+    sources and uniform average, and writes DIR/merged (the model), DIR/front.png and DIR/history.png.
+
+    Everything is recorded at once: end it whenever you like (Ctrl-C), and go on with `heterosis resume`.
+
+    Example:
+
+        heterosis run study.yaml --candidates 100 --out results
+    """
+    from ..core.study_spec import StudySpec
+    from ..search.study import Study
+    from .console import console
+    from .device import chosen_device
+    from .fetching import open_checkpoints
+    from .outputs import Outputs
+    from .preflight import check, check_storage
+    from .searching import search
+
+    spec = _overridden(StudySpec.from_file(file), candidates, seed, name)
+    screen = console(stderr=json)
+    outputs = Outputs.of(spec.name, out, not no_export)
+    outputs.check()
+    check_storage(storage, spec.name)
+    device = chosen_device(device)
+    check(spec, device, lambda: open_checkpoints(spec.space, screen))
+    study = Study.create(spec, storage, device)
+    search(study, outputs, screen, storage, json=json)
+    study.close()
+
+
+def resume(
+    name: Name = None,
+    out: Out = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="How many candidates in all: more than before goes on searching."),
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+    device: Device = "auto",
+    no_export: NoExport = False,
+    json: Json = False,
+) -> None:
+    """Go on with an interrupted study, or search further.
+
+    What is recorded is not evaluated again, and the search goes on exactly as it would have.
+
+    Example:
+
+        heterosis resume quickstart --candidates 200
+    """
+    from .console import console
+    from .device import chosen_device
+    from .fetching import open_checkpoints
+    from .opening import loaded
+    from .outputs import Outputs
+    from .searching import search, searched
+
+    screen = console(stderr=json)
+    with loaded(storage, name, chosen_device(device)) as study:
+        outputs = Outputs.of(study.spec.name, out, not no_export)
+        finished = study.record.state == "complete" and (candidates or study.spec.candidates) <= searched(study)
+        if not (finished and outputs.holds(study, study.best())):
+            outputs.check()
+        open_checkpoints(study.spec.space, screen)
+        search(study, outputs, screen, storage, candidates, json)
+
+
+def _overridden(spec: StudySpec, candidates: int | None, seed: int | None, name: str | None) -> StudySpec:
+    from dataclasses import replace
+
+    return replace(
+        spec,
+        candidates=spec.candidates if candidates is None else candidates,
+        seed=spec.seed if seed is None else seed,
+        name=spec.name if name is None else name,
+    )

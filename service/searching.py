@@ -1,0 +1,134 @@
+"""Drives a study to its end: search, validation, test, export, figures, report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from ..core.errors import HeterosisError
+from . import overview, summary
+from .console import HEAD, QUIET, pairs, print_json
+from .fetching import working
+from .formats import size
+from .opening import command_line
+from .options import DEFAULT_STORAGE
+from .outputs import Outputs
+from .stages import display
+
+if TYPE_CHECKING:
+    from ..search.study import Study
+
+
+def search(
+    study: Study,
+    outputs: Outputs,
+    console: Console,
+    storage: str = DEFAULT_STORAGE,
+    candidates: int | None = None,
+    json: bool = False,
+) -> None:
+    """Runs what is left of a study whose checkpoints are open, and says what came of it.
+
+    Args:
+        candidates: how many proposals there shall be in all (default: what the study was set up with).
+        json: print the report as JSON on stdout; `console` should then be on stderr.
+
+    Raises:
+        KeyboardInterrupt: the search was interrupted; a note says how to go on.
+        HeterosisError: it cannot go on; a note says what to do after mending it.
+    """
+    from transformers.utils import logging
+
+    from ..search.progress import Progress
+
+    logging.disable_progress_bar()  # its bars would be drawn across ours
+    budget = candidates or study.spec.candidates
+    done = searched(study)
+    for line in overview.lines(study.spec, study.items, study.device, budget):
+        console.print(line)
+    console.print()
+    with _notes(study, outputs, storage, budget):
+        with display(console, Progress("search", done, max(budget, done), 0, "", "", None, None)) as listener:
+            study.optimize(budget, listener)
+        _write(study, outputs, console)
+    _conclude(study, outputs, console)
+    if json:
+        print_json(summary.as_json(study) | {"outputs": _written(outputs)})
+
+
+def searched(study: Study) -> int:
+    """How many candidates have been evaluated on search items, failed ones included."""
+    stages = [candidate.record.evaluations.get("search") for candidate in study.candidates]
+    return sum(evaluation is not None and evaluation.state not in ("queued", "running") for evaluation in stages)
+
+
+@contextmanager
+def _notes(study: Study, outputs: Outputs, storage: str, budget: int) -> Iterator[None]:
+    """Adds to whatever ends the search early how to go on."""
+    more = ["--candidates", str(budget)] if budget != study.spec.candidates else []
+    resume = command_line("resume", study.spec.name, storage, *more, *outputs.options(study.spec.name))
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        done = searched(study)
+        interruption.add_note(
+            f"Interrupted after {done} of {budget} candidates; nothing is lost. Go on with:\n  {resume}"
+        )
+        raise
+    except HeterosisError as error:
+        error.add_note(f"What was measured is kept. Once this is mended, go on with:\n  {resume}")
+        raise
+    except Exception as error:
+        error.add_note(f"Nothing that was measured is lost. Go on with:\n  {resume}")
+        raise
+
+
+def _write(study: Study, outputs: Outputs, console: Console) -> None:
+    from .figures import axes_of, plot_front, plot_history
+
+    best = study.best()
+    if outputs.export and not outputs.holds(study, best):
+        with working(console, f"Writing {best.name} to {outputs.merged}"):
+            best.export(outputs.merged)
+    with working(console, "Drawing the figures"):
+        outputs.folder.mkdir(parents=True, exist_ok=True)
+        plot_history(study, outputs.history)
+        if len(axes_of(study)) > 1:
+            plot_front(study, outputs.front)
+
+
+def _conclude(study: Study, outputs: Outputs, console: Console) -> None:
+    report = study.report()
+    direction = study.spec.objectives[0].direction
+    console.print()
+    if report is None:
+        console.print("There are no test items, so nothing is known about items that selection has not seen.")
+    else:
+        for line in summary.lines(report, direction, console.width):
+            console.print(line)
+    console.print()
+    best = study.best()
+    rows = [("winner", Text(f"{best.name}, shown by `heterosis best`"))]
+    if outputs.export:
+        weights = sum(path.stat().st_size for path in outputs.merged.glob("*.safetensors"))
+        rows.append(("model", Text(f"{outputs.merged} ({size(weights)})")))
+    figures = [str(path) for path in (outputs.history, outputs.front) if path.exists()]
+    rows.append(("figures", Text(", ".join(figures))))
+    rows.append(("database", Text(study.store.database.where)))
+    console.print(pairs(rows))
+    if outputs.export:
+        console.print()
+        console.print(Text("Load it:", style=HEAD))
+        console.print("  from transformers import pipeline", style=QUIET)
+        console.print(
+            f'  generate = pipeline("text-generation", model="{outputs.merged}")', style=QUIET, soft_wrap=True
+        )
+
+
+def _written(outputs: Outputs) -> dict[str, str | None]:
+    paths = {"merged": outputs.merged, "front": outputs.front, "history": outputs.history}
+    return {name: str(path.resolve()) if path.exists() else None for name, path in paths.items()}

@@ -1,0 +1,142 @@
+"""How a study stands, from the database alone: no plugin is loaded, no checkpoint is touched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ..storage import CandidateRecord, EvaluationRecord, Store, StudyRecord
+from ..storage.owners import is_dead
+
+_OVER = ("succeeded", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a study is.
+
+    Attributes:
+        state: as recorded, or `interrupted` if it says `running` but the process that ran it is dead.
+        done, whole: candidates evaluated on search items (failed ones included), and how many there shall be.
+        repeats: proposals whose genome had been proposed before.
+        objective: label of the first objective; `best_value` is the best mean of it on search items.
+        later_stages: evaluations done on validation and test items.
+        seconds: mean wall-clock seconds of an evaluation by phase (`merge`, `score`).
+        failures: reasons and how often each was met, most frequent first.
+        other_versions: packages whose version has changed since: recorded, and installed now (None: not installed).
+    """
+
+    name: str
+    state: str
+    seed: int
+    done: int
+    whole: int
+    repeats: int
+    failed: int
+    objective: str
+    best_number: int | None
+    best_value: float | None
+    later_stages: Mapping[str, int]
+    seconds: Mapping[str, float]
+    seconds_in_all: float
+    failures: tuple[tuple[str, int], ...]
+    other_versions: Mapping[str, tuple[str, str | None]]
+    created_at: datetime
+    updated_at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready content."""
+        times = {"created_at": self.created_at.isoformat(), "updated_at": self.updated_at.isoformat()}
+        failures = [{"reason": reason, "count": count} for reason, count in self.failures]
+        versions = {
+            package: {"recorded": recorded, "installed": installed}
+            for package, (recorded, installed) in self.other_versions.items()
+        }
+        return {**asdict(self), **times, "failures": failures, "other_versions": versions}
+
+
+def standing(store: Store, study: StudyRecord) -> Standing:
+    """How a study stands now."""
+    candidates = store.candidates.all(study.id)
+    bred = [candidate for candidate in candidates if candidate.kind == "bred"]
+    evaluations = [evaluation for candidate in candidates for evaluation in candidate.evaluations.values()]
+    searched = [evaluation for evaluation in evaluations if evaluation.stage == "search"]
+    over = [evaluation for evaluation in evaluations if evaluation.state in _OVER]
+    later = Counter(evaluation.stage for evaluation in over if evaluation.stage != "search")
+    proposals = sum(len(ask.candidates) for ask in store.asks.all(study.id))
+    best = _best(study, bred)
+    seconds = _mean_seconds(over)
+    return Standing(
+        name=study.name,
+        state=_state(study, evaluations),
+        seed=study.seed,
+        done=sum(evaluation.state in _OVER for evaluation in searched),
+        whole=max(int(study.spec["candidates"]), proposals) - (proposals - len(bred)),
+        repeats=proposals - len(bred),
+        failed=sum(evaluation.state == "failed" for evaluation in searched),
+        objective=_objective(study)[0],
+        best_number=best[0] if best else None,
+        best_value=best[1] if best else None,
+        later_stages={stage: later[stage] for stage in ("validation", "test") if later[stage]},
+        seconds=seconds,
+        seconds_in_all=sum(sum(evaluation.seconds.values()) for evaluation in over),
+        failures=tuple(Counter(_reason(evaluation) for evaluation in over if _has_failed(evaluation)).most_common()),
+        other_versions=_other_versions(study.plugin_versions),
+        created_at=study.created_at,
+        updated_at=study.updated_at,
+    )
+
+
+def _state(study: StudyRecord, evaluations: Sequence[EvaluationRecord]) -> str:
+    owners = {evaluation.lease_owner for evaluation in evaluations if evaluation.state == "running"}
+    abandoned = study.state == "running" and any(owner is not None and is_dead(owner) for owner in owners)
+    return "interrupted" if abandoned else study.state
+
+
+def _objective(study: StudyRecord) -> tuple[str, float]:
+    """Label of the first objective, and +1 if it is maximised, -1 if it is minimised."""
+    first = study.spec["objectives"][0]
+    return str(first["label"]), 1.0 if "maximize" in first else -1.0
+
+
+def _best(study: StudyRecord, bred: Sequence[CandidateRecord]) -> tuple[int, float] | None:
+    label, sign = _objective(study)
+    measured = [
+        (sign * figures[label].mean, -candidate.number)
+        for candidate in bred
+        if candidate.number is not None and label in (figures := candidate.measurements.get("search", {}))
+    ]
+    if not measured:
+        return None
+    value, number = max(measured)
+    return -number, sign * value
+
+
+def _mean_seconds(over: Sequence[EvaluationRecord]) -> dict[str, float]:
+    timed = [evaluation.seconds for evaluation in over if evaluation.stage == "search" and evaluation.seconds]
+    phases = dict.fromkeys(phase for seconds in timed for phase in seconds)
+    return {phase: sum(seconds.get(phase, 0.0) for seconds in timed) / len(timed) for phase in phases}
+
+
+def _has_failed(evaluation: EvaluationRecord) -> bool:
+    return evaluation.state == "failed"
+
+
+def _reason(evaluation: EvaluationRecord) -> str:
+    return f"{evaluation.error_kind}: {evaluation.error_text}"
+
+
+def _other_versions(recorded: Mapping[str, str]) -> dict[str, tuple[str, str | None]]:
+    found = {package: (then, _installed(package)) for package, then in recorded.items()}
+    return {package: (then, now) for package, (then, now) in found.items() if then != now}
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
