@@ -39,14 +39,10 @@ def vocabulary(language: str) -> list[Question]:
     return [Question(f"{language}-{n}", f"{words(n, language)} in English is", n) for n in range(1, 1000)]
 
 
-def addition(language: str, plus: str) -> list[Question]:
-    """Sums of two numbers, 1-49 each, asked in words, answered in English."""
+def addition() -> list[Question]:
+    """Sums of two numbers, 1-49 each, in English words."""
     return [
-        Question(
-            f"plus-{language}-{a}-{b}", f"{words(a, language)} {plus} {words(b, language)} in English equals", a + b
-        )
-        if language != "en"
-        else Question(f"plus-{a}-{b}", f"{words(a)} plus {words(b)} equals", a + b)
+        Question(f"plus-{a}-{b}", f"{words(a)} plus {words(b)} equals", a + b)
         for a in range(1, 50)
         for b in range(1, 50)
     ]
@@ -55,12 +51,8 @@ def addition(language: str, plus: str) -> list[Question]:
 SKILLS: dict[str, Callable[[], list[Question]]] = {
     "italian": lambda: vocabulary("it"),
     "indonesian": lambda: vocabulary("id"),
-    "addition": lambda: addition("en", "plus"),
-    # Nobody trains on these two: they show whether a merge can do what no expert was taught.
-    "addition_in_italian": lambda: addition("it", "più"),
-    "addition_in_indonesian": lambda: addition("id", "tambah"),
+    "addition": addition,
 }
-TRAINED = ("italian", "indonesian", "addition")
 
 
 def near_misses(number: int, chance: random.Random) -> list[int]:
@@ -97,8 +89,6 @@ def main() -> None:
     for skill in SKILLS:
         sets = deal(skill)
         for name in SIZES:
-            if skill not in TRAINED and name != "test":
-                continue
             path = HERE / "tasks" / skill / f"{name}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = [json.dumps(as_item(question), ensure_ascii=False) for question in sets[name]]

@@ -14,11 +14,12 @@ import time
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from skills import HERE, TRAINED, Question, deal, words
+from skills import HERE, SKILLS, Question, deal, words
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 RANK, ALPHA, BATCH, LEARNING_RATE, SEED = 8, 16, 16, 1e-3, 20261123
 STEPS = {"italian": 250, "indonesian": 200, "addition": 700}
 IGNORED = -100
@@ -69,9 +70,16 @@ def train(checkpoint: Path, skill: str, steps: int) -> None:
         optimizer.step()
         schedule.step()
         if step % 25 == 0:
-            print(f"{skill}: step {step}/{steps}, loss {loss.item():.3f}, {time.monotonic() - started:.0f} s", flush=True)
-    folder = HERE / "experts" / skill
+            seconds = time.monotonic() - started
+            print(f"{skill}: step {step}/{steps}, loss {loss.item():.3f}, {seconds:.0f} s", flush=True)
+    save(model, HERE / "experts" / skill)
+
+
+def save(model: PeftModel, folder: Path) -> None:
+    """Writes the adapter with bfloat16 weights, and names its base as anybody can find it."""
+    model.peft_config["default"].base_model_name_or_path = BASE
     model.save_pretrained(folder)
+    (folder / "README.md").unlink()  # a form that PEFT leaves to be filled in
     weights = folder / "adapter_model.safetensors"
     save_file({name: tensor.to(torch.bfloat16) for name, tensor in load_file(weights).items()}, weights)
 
@@ -79,11 +87,11 @@ def train(checkpoint: Path, skill: str, steps: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="folder with SmolLM2-135M-Instruct as safetensors")
-    parser.add_argument("skills", nargs="*", help=f"which experts to train (default: {', '.join(TRAINED)})")
+    parser.add_argument("skills", nargs="*", help=f"which experts to train (default: {', '.join(SKILLS)})")
     arguments = parser.parse_args()
-    for skill in arguments.skills or TRAINED:
+    for skill in arguments.skills or SKILLS:
         if skill not in STEPS:
-            parser.error(f"no expert is trained for {skill!r}; choose from {', '.join(TRAINED)}")
+            parser.error(f"no expert is trained for {skill!r}; choose from {', '.join(SKILLS)}")
         train(arguments.checkpoint, skill, STEPS[skill])
 
 
