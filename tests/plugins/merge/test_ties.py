@@ -104,6 +104,12 @@ def test_sources_that_disagree_do_not_water_each_other_down(normalize):
     assert merged.item() == (3.0 if normalize else 6.0)
 
 
+def test_where_the_sources_cancel_the_sign_is_positive():
+    parameters = MergeParameters({"weight": (1.0, 1.0), "density": (1.0, 1.0)}, {"normalize": True, "lambda": 1.0})
+    merged = Ties().merge(torch.zeros(2), [torch.tensor([2.0, -3.0]), torch.tensor([-2.0, 3.0])], parameters)
+    assert merged.tolist() == [2.0, 3.0]
+
+
 def test_double_precision_tells_apart_what_single_precision_cannot():
     change = torch.tensor([1.0, 1.0 + 1e-12, 1.0 + 2e-12, 1.0 + 3e-12], dtype=torch.float64)
     assert torch.equal(trim(change, 0.5) != 0, torch.tensor([False, False, True, True]))
