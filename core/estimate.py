@@ -9,7 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-_ROUNDING = 1e-12  # what is left of a standard error that is zero
+_ROUNDING = 1e-12  # what rounding leaves of a zero
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Estimate:
         """
         z = NormalDist().inv_cdf(0.5 + confidence / 2)
         p = min(max(self.mean, 0.0), 1.0)
-        informative = math.isfinite(self.standard_error) and self.standard_error > _ROUNDING and 0 < p < 1
+        certain = p < _ROUNDING or 1 - p < _ROUNDING or not self.standard_error > _ROUNDING
+        informative = math.isfinite(self.standard_error) and not certain
         n = p * (1 - p) / self.standard_error**2 if informative else float(self.items)
         centre = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

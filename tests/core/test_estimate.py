@@ -15,7 +15,7 @@ SCORES = st.lists(st.floats(0, 1), min_size=2, max_size=30)
 
 
 @given(SCORES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_mean_and_standard_error_are_the_textbooks(scores):
     found = Estimate.from_scores(scores)
     assert found.mean == pytest.approx(np.mean(scores))
@@ -30,7 +30,7 @@ def test_one_score_has_no_error_and_none_has_no_mean():
 
 
 @given(st.integers(0, 40), st.integers(1, 40), st.sampled_from([0.8, 0.95, 0.99]))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_the_interval_of_a_share_is_wilsons(right, wrong, confidence):
     count = right + wrong
     p = right / count
@@ -40,7 +40,7 @@ def test_the_interval_of_a_share_is_wilsons(right, wrong, confidence):
 
 
 @given(st.floats(0, 1), st.floats(0, 0.5) | st.just(float("nan")), st.integers(1, 99))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_every_interval_lies_in_the_range_of_shares_and_holds_the_mean(mean, error, items):
     low, high = Estimate(mean, error, items).interval()
     assert 0 <= low <= high <= 1
