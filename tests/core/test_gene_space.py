@@ -51,7 +51,7 @@ def spaces_and_vectors(draw):
 
 
 @given(spaces_and_vectors())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_decode_undoes_encode(case):
     space, vector = case
     genome = space.decode(vector)
@@ -64,7 +64,7 @@ def test_decode_undoes_encode(case):
 
 
 @given(spaces_and_vectors())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_what_lies_outside_the_box_is_clipped_to_it(case):
     space, vector = case
     assert space.decode(vector) == space.decode(np.clip(vector, *space.bounds()))

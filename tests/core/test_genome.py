@@ -48,7 +48,7 @@ def test_choices_must_be_some_and_different(choices):
 
 
 @given(GENOMES, st.randoms())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_order_does_not_matter(values, random):
     names = list(values)
     random.shuffle(names)
@@ -61,7 +61,7 @@ def test_order_does_not_matter(values, random):
 
 
 @given(GENOMES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_json_gives_the_same_genome_again(values):
     genome = Genome(values)
     again = Genome.from_json(genome.to_json())
@@ -71,7 +71,7 @@ def test_json_gives_the_same_genome_again(values):
 
 
 @given(GENOMES, GENOMES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_different_content_different_identity(left, right):
     assert (Genome(left) == Genome(right)) == (canonical_json(dict(left)) == canonical_json(dict(right)))
 

@@ -35,7 +35,7 @@ PLAIN = "merge_method: linear\nmodels: [one, two]\n"
 
 
 @given(RECIPES)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_yaml_gives_the_same_recipe_again(recipe):
     again = Recipe.from_yaml(recipe.to_yaml())
     assert again == recipe
@@ -44,7 +44,7 @@ def test_yaml_gives_the_same_recipe_again(recipe):
 
 
 @given(RECIPES, RECIPES)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_equal_content_equal_hash(left, right):
     assert (left.hash == right.hash) == (left.to_yaml() == right.to_yaml())
 
@@ -121,12 +121,12 @@ def test_what_changes_no_result_in_mergekit_is_passed_over():
     ],
 )
 def test_what_is_no_recipe_says_where_and_what_instead(text, message):
-    with pytest.raises(ConfigurationError, match=f"recipe.*{message}"):
+    with pytest.raises(ConfigurationError, match=rf"recipe.*{message}"):
         Recipe.from_yaml(text)
 
 
 @given(st.recursive(st.none() | NUMBERS | st.text(max_size=5), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_any_content_is_a_recipe_or_a_configuration_error(content):
     for where in ("merge_method", "base_model", "models", "parameters", "dtype", "out_dtype", "seed"):
         try:

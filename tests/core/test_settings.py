@@ -26,7 +26,7 @@ def at(setting, name, layers=3):
 
 
 @given(SETTINGS)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_what_is_dumped_reads_back_the_same(setting):
     assert parse_setting(dump_setting(setting), "test") == setting
 
@@ -82,7 +82,7 @@ def test_layers_end_before_the_second_number_and_leave_out_what_is_in_none():
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=6), st.integers(1, 12), st.data())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_gradients_are_interpolated_linearly_between_evenly_spread_knots(gradient, layers, data):
     layer = data.draw(st.integers(0, layers - 1))
     t = layer / (layers - 1) if layers > 1 else 1.0

@@ -23,7 +23,7 @@ CONTENTS = st.recursive(
 
 
 @given(st.dictionaries(st.text("abcvalue _-:#", max_size=6), CONTENTS, max_size=4))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_what_is_dumped_reads_back_the_same(content):
     assert strict_yaml.parse(strict_yaml.dump(content), "test") == content
 
@@ -60,7 +60,7 @@ def test_what_is_refused_says_why(text, message):
 def test_a_billion_laughs_are_not_written_out():
     lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
-    with pytest.raises(ConfigurationError, match="stand for more than 100000 values"):
+    with pytest.raises(ConfigurationError, match=r"stand for more than 100000 values"):
         strict_yaml.parse("\n".join(lines), "study.yaml")
 
 
@@ -77,7 +77,7 @@ def test_a_file_is_read(tmp_path):
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match=r"there is no file .*study\.yaml"):
         strict_yaml.read(tmp_path / "study.yaml")
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"cannot be read"):
         strict_yaml.read(tmp_path)
     (tmp_path / "latin.yaml").write_bytes("name: größe\n".encode("latin-1"))
     with pytest.raises(ConfigurationError, match=r"latin\.yaml cannot be read"):

@@ -34,7 +34,7 @@ def pairs(draw):
 
 
 @given(pairs())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_the_ends_are_the_models(pair):
     start, end = pair
     assert torch.allclose(slerp(start, end, 0.0), start)
@@ -42,14 +42,14 @@ def test_the_ends_are_the_models(pair):
 
 
 @given(pairs(), SHARES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_backwards_from_the_other_end_is_the_same(pair, t):
     start, end = pair
     assert torch.allclose(slerp(start, end, t), slerp(end, start, 1 - t), atol=1e-6)
 
 
 @given(pairs(), SHARES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_between_vectors_of_one_norm_the_norm_is_kept_and_the_angle_shared(pair, t):
     start, end = (vector / vector.norm() * 2 for vector in pair)
     between = slerp(start, end, t)
@@ -58,7 +58,7 @@ def test_between_vectors_of_one_norm_the_norm_is_kept_and_the_angle_shared(pair,
 
 
 @given(pairs(), SHARES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_the_formula_is_shoemakes(pair, t):
     start, end = pair
     whole = angle(start, end)
@@ -67,7 +67,7 @@ def test_the_formula_is_shoemakes(pair, t):
 
 
 @given(VECTORS, st.floats(0.1, 5), SHARES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_collinear_vectors_are_interpolated_linearly(vector, factor, t):
     assume(vector.norm() > 0.1)
     assert torch.allclose(slerp(vector, factor * vector, t), (1 - t + t * factor) * vector, atol=1e-6)
@@ -75,7 +75,7 @@ def test_collinear_vectors_are_interpolated_linearly(vector, factor, t):
 
 
 @given(VECTORS, SHARES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_a_zero_vector_gives_finite_values_and_the_right_ends(vector, t):
     zeros = torch.zeros_like(vector)
     assert slerp(zeros, vector, t).isfinite().all()

@@ -32,7 +32,7 @@ def arithmetic(base, sources, weights, normalize=False, factor=1.0):
 
 
 @given(SOURCES, WEIGHTS)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_a_linear_merge_is_the_weighted_sum_or_mean(sources, weights):
     total = sum(weight * source for weight, source in zip(weights, sources, strict=True))
     assert torch.allclose(linear(sources, weights, normalize=False), total, atol=1e-9)
@@ -41,7 +41,7 @@ def test_a_linear_merge_is_the_weighted_sum_or_mean(sources, weights):
 
 
 @given(SOURCES, WEIGHTS, st.floats(0.1, 9))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_a_common_factor_of_the_weights_changes_no_mean(sources, weights, factor):
     assume(abs(sum(weights)) > 1e-3)
     scaled = tuple(factor * weight for weight in weights)
@@ -49,7 +49,7 @@ def test_a_common_factor_of_the_weights_changes_no_mean(sources, weights, factor
 
 
 @given(TENSORS, SOURCES, WEIGHTS, st.sampled_from([1.0, 0.5, -2.0]))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_task_arithmetic_adds_weighted_task_vectors(base, sources, weights, factor):
     total = sum(weight * (source - base) for weight, source in zip(weights, sources, strict=True))
     assert torch.allclose(arithmetic(base, sources, weights, factor=factor), base + factor * total, atol=1e-9)
@@ -59,14 +59,14 @@ def test_task_arithmetic_adds_weighted_task_vectors(base, sources, weights, fact
 
 
 @given(TENSORS, SOURCES, WEIGHTS)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_normalised_task_arithmetic_is_the_linear_merge(base, sources, weights):
     assume(abs(sum(weights)) > 1e-2)
     assert torch.allclose(arithmetic(base, sources, weights, normalize=True), linear(sources, weights), atol=1e-6)
 
 
 @given(TENSORS, SOURCES, WEIGHTS)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_a_weight_and_its_negative_undo_each_other(base, sources, weights):
     there = arithmetic(base, sources, weights)
     back = arithmetic(there, [there + source - base for source in sources], tuple(-weight for weight in weights))

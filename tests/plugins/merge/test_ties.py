@@ -15,7 +15,7 @@ CHANGES = st.lists(st.floats(-2, 2, width=16), min_size=4, max_size=4)
 
 
 @given(st.one_of(TIED, SPREAD), DENSITIES, DTYPES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_trim_keeps_exactly_the_asked_share_and_it_is_the_largest(values, density, dtype):
     change = torch.tensor(values).to(dtype)
     kept = trim(change, density)
@@ -28,7 +28,7 @@ def test_trim_keeps_exactly_the_asked_share_and_it_is_the_largest(values, densit
 
 
 @given(TIED, DENSITIES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_among_equals_those_first_in_memory_are_kept(values, density):
     change = torch.tensor(values)
     kept = trim(change, density) != 0
@@ -38,7 +38,7 @@ def test_among_equals_those_first_in_memory_are_kept(values, density):
 
 
 @given(st.lists(st.sampled_from([0.0, 1.0, -3.0]), min_size=1, max_size=12), DENSITIES)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_zeros_do_not_take_the_place_of_what_is_larger(values, density):
     change = torch.tensor(values)
     kept = trim(change, density)
@@ -83,7 +83,7 @@ def by_the_paper(base, sources, weights, densities, normalize, factor):
     normalize=st.booleans(),
     factor=st.sampled_from([1.0, 0.5, -2.0]),
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_the_merge_is_the_papers(base, sources, weight, density, normalize, factor):
     count = len(sources)
     weights, densities = tuple(weight[:count]), tuple(density[:count])
