@@ -14,6 +14,7 @@ from .opening import loaded
 from .options import DEFAULT_STORAGE, Json, Name, Storage
 
 if TYPE_CHECKING:
+    from ..core.study_spec import ObjectiveSpec
     from ..search.candidate import Candidate
     from ..search.study import Study
 
@@ -69,7 +70,7 @@ def _show(study: Study, winner: Candidate, screen: Console) -> None:
     screen.print()
     objectives = [*study.spec.objectives, *study.spec.watch]
     labels = [objective.label for objective in objectives]
-    labels += [task for task in study.spec.tasks if not _repeated(task, winner, labels)]
+    labels += [task for task in study.spec.tasks if not any(_repeats(winner, o, task) for o in objectives)]
     rows = [(stage, winner.measurements[stage]) for stage in STAGES if stage in winner.measurements]
     for block in figure_tables(rows, labels, screen.width, units=units_of(study)):
         screen.print(block)
@@ -95,7 +96,7 @@ def _origin(winner: Candidate) -> str:
     return f"proposed by {winner.record.operator}" + (f" of {parents}" if parents else "")
 
 
-def _repeated(task: str, winner: Candidate, labels: list[str]) -> bool:
-    """Whether a task's figures say only what an objective says already."""
-    measured = [figures for figures in winner.measurements.values() if task in figures]
-    return any(all(figures.get(label) == figures[task] for figures in measured) for label in labels)
+def _repeats(winner: Candidate, objective: ObjectiveSpec, task: str) -> bool:
+    """Whether an objective's figures are those of its only task."""
+    known = winner.measurements.values()
+    return objective.tasks == (task,) and all(found.get(objective.label) == found.get(task) for found in known)

@@ -6,11 +6,9 @@ import errno
 import re
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
 from typing import Any, NoReturn
 
 import typer
@@ -18,17 +16,9 @@ from typer.core import TyperGroup
 
 from ..core.errors import HeterosisError
 from .console import BAD, console
+from .signals import Interrupted, orderly_end
 
 _PASSWORD = re.compile(r"(://[^:/@\s]*:)\S+(?=@)|(\b(?:ssl)?password=)[^&\s'\"]+", re.IGNORECASE)
-_SIGNALS = ("SIGTERM", "SIGHUP")
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end, by a signal other than Ctrl-C."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Commands(TyperGroup):
@@ -48,11 +38,11 @@ class Commands(TyperGroup):
 @contextmanager
 def _boundary(debug: bool) -> Iterator[None]:
     try:
-        with _signals():
+        with orderly_end():
             yield
     except KeyboardInterrupt as interruption:
         _say("\n".join(getattr(interruption, "__notes__", ["Interrupted."])))
-        _leave(128 + (interruption.number if isinstance(interruption, Terminated) else signal.SIGINT))
+        _leave(128 + (interruption.number if isinstance(interruption, Interrupted) else signal.SIGINT))
     except HeterosisError as error:
         if debug:
             _say(traceback.format_exc())
@@ -70,28 +60,6 @@ def _is_expected(error: Exception) -> bool:
     """Whether it is Typer's own way to end, or a reader of our output who has seen enough."""
     broken_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE
     return isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code") or broken_pipe
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Lets a request to end pass through the program like Ctrl-C, so that work is handed back and files are removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {}
-    for name in _SIGNALS:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-            before[number] = signal.signal(number, _terminate)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated(number)
 
 
 def _leave(code: int) -> NoReturn:

@@ -65,7 +65,9 @@ def resume(
     out: Out = None,
     candidates: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="How many candidates in all: more than before goes on searching."),
+        typer.Option(
+            metavar="N", min=1, help="How many in all: more than before searches further, fewer ends the search."
+        ),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
     device: Device = "auto",

@@ -45,14 +45,14 @@ def search(
 
     from ..search.progress import Progress
 
-    logging.disable_progress_bar()  # its bars would be drawn across ours
-    budget = candidates or study.spec.candidates
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # its bars would be drawn across ours
     done = searched(study)
+    budget = max(candidates or study.spec.candidates, done)
     for line in overview.lines(study.spec, study.items, study.device, budget):
         console.print(line)
     console.print()
     with _notes(study, outputs, storage, budget):
-        with display(console, Progress("search", done, max(budget, done), 0, "", "", None, None)) as listener:
+        with display(console, Progress("search", done, budget, 0, "", "", None, None)) as listener:
             study.optimize(budget, listener)
         _write(study, outputs, console)
     _conclude(study, outputs, console)

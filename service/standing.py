@@ -70,12 +70,14 @@ def standing(store: Store, study: StudyRecord) -> Standing:
     proposals = sum(len(ask.candidates) for ask in store.asks.all(study.id))
     best = _best(study, bred)
     seconds = _mean_seconds(over)
+    done = sum(evaluation.state in _OVER for evaluation in searched)
+    whole = max(int(study.spec["candidates"]), proposals) - (proposals - len(bred))
     return Standing(
         name=study.name,
         state=_state(study, evaluations),
         seed=study.seed,
-        done=sum(evaluation.state in _OVER for evaluation in searched),
-        whole=max(int(study.spec["candidates"]), proposals) - (proposals - len(bred)),
+        done=done,
+        whole=done if study.state == "complete" else whole,
         repeats=proposals - len(bred),
         failed=sum(evaluation.state == "failed" for evaluation in searched),
         objective=_objective(study)[0],

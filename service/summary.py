@@ -84,9 +84,10 @@ def figures_json(figures: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def _distinct(report: Report) -> Sequence[str]:
-    """The columns, without a task whose figures the objective only repeats."""
-    first, *others = report.columns
-    return [first, *(task for task in others if any(row.figures[task] != row.figures[first] for row in report.rows))]
+    """The columns, without the task of an objective that has only one: their figures are the same."""
+    first, *tasks = report.columns
+    repeated = [task for task in tasks if all(row.figures[task] == row.figures[first] for row in report.rows)]
+    return [first, *(task for task in tasks if task in report.held_out or task not in repeated)]
 
 
 def _interval(report: Report, row: Row) -> tuple[float, float]:
