@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.table import Column
+from rich.text import Text
 
-from .console import moves
+from .console import QUIET, moves
 from .formats import size
 from .stages import SECONDS_BETWEEN_LINES
 
@@ -62,10 +64,19 @@ def _bars(console: Console) -> Progress:
         SpinnerColumn("line", style="cyan", finished_text=" "),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan"),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        _Amount(Column(no_wrap=True)),
     )
     return Progress(*columns, console=console, transient=True, expand=True)
+
+
+class _Amount(ProgressColumn):
+    """How much is done, and how fast; nothing where the whole is unknown."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text("")
+        speed = f", {size(task.speed)}/s" if task.speed and not task.finished else ""
+        return Text(f"{size(task.completed)} of {size(task.total)}{speed}", style=QUIET)
 
 
 class _Bars:
@@ -79,7 +90,7 @@ class _Bars:
         if what not in self._tasks:
             for task in self._tasks.values():
                 self._progress.update(task, visible=False)  # one step at a time
-            self._tasks[what] = self._progress.add_task(what)
+            self._tasks[what] = self._progress.add_task(what, total=None)
         self._progress.update(self._tasks[what], completed=done, total=whole or None)
 
 

@@ -25,18 +25,26 @@ def lines(spec: StudySpec, items: Items, device: str, candidates: int) -> Iterat
     yield Text(spec.name, style=HEAD)
     yield pairs(
         [
-            ("base", _shortened(spec.space.base.split(" | ")[0])),
+            ("base", _base(spec)),
             ("sources", ", ".join(spec.space.labelled)),
             ("merge", _merge(spec)),
             *((objective.direction, _objective(objective)) for objective in spec.objectives),
             *([("watch", ", ".join(objective.label for objective in spec.watch))] if spec.watch else []),
             ("optimizer", _optimizer(spec)),
-            ("budget", f"{candidates} candidates, {spec.finalists} finalists, seed {spec.seed}"),
+            ("budget", f"{candidates} candidates, {min(spec.finalists, candidates)} finalists, seed {spec.seed}"),
             ("device", device),
         ]
     )
     yield ""
     yield _items(list(spec.tasks), items)
+
+
+def _base(spec: StudySpec) -> str:
+    """The reference, or each of its alternatives; and where it was found."""
+    alternatives = spec.space.base.split(" | ")
+    found = spec.space.checkpoints[spec.space.base].directory
+    lines = [_shortened(alternatives[0]), *(f"or {_shortened(alternative)}" for alternative in alternatives[1:])]
+    return "\n".join(lines if found.name in lines[-1] else [*lines, f"in {found}"])
 
 
 def _merge(spec: StudySpec) -> str:

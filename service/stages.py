@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 5.0
 _FIRST = 12
+_LOADING = "loading the model, evaluating the first"
 _NOUNS = {"search": "candidates", "validation": "finalists", "test": "models"}
 
 
@@ -84,12 +85,15 @@ class LiveDisplay:
             ProgressBar(total=max(progress.whole, 1), completed=progress.done, complete_style="cyan"),
             f"{progress.done} of {progress.whole}",
         )
-        known = [
-            "loading the model" if progress.seconds_each is None else f"{duration(progress.seconds_each)} each",
-            "" if progress.seconds_left is None else _left(progress.seconds_left - (now - self._heard)),
-            f"best {progress.best}" if progress.best else "",
-        ]
-        details = Text(" " * _FIRST + ", ".join(part for part in known if part), style=QUIET, no_wrap=True)
+        if progress.seconds_each is None:
+            known = [f"{_LOADING}: {duration(now - self._heard)} so far"]
+        elif progress.done >= progress.whole:
+            known = ["done, the next stage begins", f"best {progress.best}"]
+        else:
+            left = (progress.seconds_left or 0.0) - (now - self._heard)
+            known = [f"{duration(progress.seconds_each)} each", _left(left), f"best {progress.best}"]
+        shown = ", ".join(part for part in known if part != "best ")
+        details = Text(" " * _FIRST + shown, style=QUIET, no_wrap=True, overflow="ellipsis")
         if progress.failed:
             details.append(f", {progress.failed} failed", style=BAD)
         return Group(bar, details)
@@ -106,6 +110,8 @@ class LineDisplay:
         self._said = True
 
     def __enter__(self) -> LineDisplay:
+        self._console.print(_LOADING)
+        self._console.file.flush()
         return self
 
     def __exit__(

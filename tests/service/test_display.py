@@ -28,6 +28,7 @@ def test_a_line_now_and_then_and_the_last_of_each_stage():
         listener(progress(2, "validation", 2, failed=1))
     lines = console.file.getvalue().splitlines()
     assert lines == [
+        "loading the model, evaluating the first",
         "search 1 of 40, best candidate 17: 0.917, 3.4 s each, about 2 min 13 s left",
         "search 40 of 40, best candidate 17: 0.917, 3.4 s each",
         "validation 2 of 2, best candidate 17: 0.917, 3.4 s each, 1 failed",
