@@ -78,3 +78,14 @@ def history(folder, name):
     assert study.record.state == "complete"
     study.close()
     return figures
+
+
+def test_the_advice_to_go_on_shows_no_password(monkeypatch):
+    from heterosis.service.opening import command_line
+
+    url = "postgresql://me:topsecret@host/studies"
+    assert command_line("resume", "a b", url) == (
+        "heterosis resume 'a b' --storage 'postgresql+psycopg://me:***@host/studies'"
+    )
+    monkeypatch.setenv("HETEROSIS_STORAGE", url)
+    assert command_line("resume", "a b", url) == "heterosis resume 'a b'"
