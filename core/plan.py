@@ -92,7 +92,7 @@ def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
     layers = layer_count(template.tensors)
     needed = needed_tensors(template)
     tensors = tuple(
-        TensorPlan(name, TensorInfo(info.shape, out), (step,))
+        TensorPlan(name, TensorInfo(info.shape, out), (_without_idle_merge(step, name, method, sources),))
         for name, info in template.tensors.items()
         if name in needed
         for out, step in [_plan_tensor(recipe, method, base, models, name, info, layers)]
@@ -157,6 +157,18 @@ def _plan_tensor(
     }
     seed = derived_seed(recipe.seed, "merge", name)
     return out, MergeStep(method.name, base, tuple(entry.model for entry in models), per_source, shared, work, seed)
+
+
+def _without_idle_merge(
+    step: MergeStep, name: str, method: type[MergeMethod], sources: Mapping[str, Checkpoint]
+) -> MergeStep:
+    """The base's own tensor where no source changes it (adapters leave embeddings and norms alone, for example)."""
+    if step.base is None or not method.keeps_base:
+        return step
+    base = sources[step.base]
+    if not all(sources[reference].shares(name, base) for reference in step.sources):
+        return step
+    return MergeStep("passthrough", None, (step.base,), {}, {}, step.dtype, 0)
 
 
 def _checked(spec: ParameterSpec, value: Scalar | None, name: str, method: type[MergeMethod]) -> Scalar:

@@ -62,6 +62,10 @@ class AdapterCheckpoint(Checkpoint):
         down, up = (self._file.read(stored).float() for stored in self._pairs[name])
         return torch.addmm(weight.float(), up, down, alpha=self._scale(name, down.shape[0]))
 
+    def shares(self, name: str, other: Checkpoint) -> bool:
+        """Whether the adapter leaves the tensor alone and `other` is its base, or the adapter itself."""
+        return self is other or (name not in self._pairs and self.base.shares(name, other))
+
     def weight_files(self) -> tuple[Path, ...]:
         """The base's files, then the adapter's weights and config (which holds the scale)."""
         return (*self.base.weight_files(), self._file.path, self._folder / CONFIG)

@@ -56,6 +56,10 @@ class Checkpoint(ABC):
             CheckpointError: there is no such tensor, or the file is damaged.
         """
 
+    def shares(self, name: str, other: Checkpoint) -> bool:
+        """Whether the tensor called `name` is known to be `other`'s own, without reading it."""
+        return self is other
+
     @abstractmethod
     def weight_files(self) -> tuple[Path, ...]:
         """The files that the weights come from."""

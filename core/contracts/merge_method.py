@@ -49,13 +49,15 @@ class MergeMethod(ABC):
     """Merges one tensor at a time, purely: same inputs, same output; inputs are left as they are.
 
     `base_required` says whether task vectors are taken from a base; `source_count` how many sources are allowed
-    (least and most; None for no limit), the base not counted.
+    (least and most; None for no limit), the base not counted; `keeps_base` promises that sources which all equal the
+    base give the base, bit for bit (so that such tensors need not be computed).
     """
 
     name: ClassVar[str]
     parameters: ClassVar[tuple[ParameterSpec, ...]] = ()
     base_required: ClassVar[bool] = True
     source_count: ClassVar[tuple[int, int | None]] = (1, None)
+    keeps_base: ClassVar[bool] = False
     paper: ClassVar[str] = ""
 
     @abstractmethod

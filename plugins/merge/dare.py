@@ -29,6 +29,7 @@ class DareLinear(MergeMethod):
 
     name = "dare_linear"
     parameters = _PARAMETERS
+    keeps_base = True
     paper = "https://arxiv.org/abs/2311.03099"
 
     def merge(
@@ -44,6 +45,7 @@ class DareTies(MergeMethod):
 
     name = "dare_ties"
     parameters = _PARAMETERS
+    keeps_base = True
     paper = "https://arxiv.org/abs/2311.03099"
 
     def merge(

@@ -18,6 +18,7 @@ class TaskArithmetic(MergeMethod):
 
     name = "task_arithmetic"
     parameters = (WEIGHT, ParameterSpec("normalize", "shared", default=False), LAMBDA)
+    keeps_base = True
     paper = "https://arxiv.org/abs/2212.04089"
 
     def merge(
@@ -25,4 +26,4 @@ class TaskArithmetic(MergeMethod):
     ) -> torch.Tensor:
         """The base plus the weighted sum of the task vectors."""
         assert base is not None
-        return weighted_sum(base, [source - base for source in sources], parameters)
+        return weighted_sum(base, (source - base for source in sources), parameters)

@@ -18,6 +18,7 @@ class Ties(MergeMethod):
 
     name = "ties"
     parameters = (WEIGHT, DENSITY, ParameterSpec("normalize", "shared", default=True), LAMBDA)
+    keeps_base = True
     paper = "https://arxiv.org/abs/2306.01708"
 
     def merge(
