@@ -8,6 +8,7 @@ import torch
 
 from ...core.contracts import MergeMethod, MergeParameters, ParameterSpec
 from .arithmetic import DENSITY, LAMBDA, WEIGHT, consensus_sum
+from .selection import largest
 
 
 class Ties(MergeMethod):
@@ -41,16 +42,5 @@ def trim(change: torch.Tensor, density: float) -> torch.Tensor:
         return change
     if density <= 0 or elements == 0:
         return torch.zeros_like(change)
-    kept = max(1, int(density * elements))
-    magnitude = change.abs().reshape(-1)
-    threshold = _kth_largest(magnitude, kept)
-    mask = magnitude > threshold
-    missing = kept - int(mask.sum())
-    tied = (magnitude == threshold).nonzero().squeeze(1)[:missing]
-    mask[tied] = True
-    return change * mask.view_as(change)
-
-
-def _kth_largest(magnitude: torch.Tensor, k: int) -> torch.Tensor:
-    exact = magnitude if magnitude.dtype == torch.float64 else magnitude.float()
-    return exact.kthvalue(magnitude.numel() - k + 1).values.to(magnitude.dtype)
+    kept = largest(change.abs().reshape(-1), max(1, int(density * elements)))
+    return change * kept.view_as(change)
