@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
 from ..core.errors import ConfigurationError, StorageError, did_you_mean
 from .driver_errors import storage_error
+from .uninterrupted import uninterrupted
 
 _READ_ONLY = "heterosis_read_only"
 _SECRET_QUERY = {"password", "sslpassword"}
@@ -42,20 +43,22 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads, of one state of the database; it never waits for a writer.
 
+        Keep it short, as any transaction: Ctrl-C waits until it is over.
+
         Raises:
             StorageError: the database cannot be reached or read.
         """
-        with self.translated(), self._reader.connect() as connection:
+        with uninterrupted(), self.translated(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that commits at the end, or leaves no trace if anything is raised.
+        """A transaction that commits at the end, or leaves no trace if anything is raised; Ctrl-C waits for its end.
 
         Raises:
             StorageError: the database cannot be reached or written.
         """
-        with self.translated(), self.engine.begin() as connection:
+        with uninterrupted(), self.translated(), self.engine.begin() as connection:
             yield connection
 
     def now(self, connection: Connection) -> datetime:

@@ -18,6 +18,7 @@ from ..core.errors import StorageError
 from .database import Database, parse_url
 from .driver_errors import is_busy
 from .tables import metadata
+from .uninterrupted import uninterrupted
 
 _POSTGRESQL_LOCK = 0x48455445524F  # any number that is this program's own
 
@@ -56,6 +57,7 @@ def upgrade(database: Database) -> None:
     if current:
         return
     with (
+        uninterrupted(),
         database.translated(),
         database.engine.connect() as connection,
         _unchecked_foreign_keys(connection),
@@ -122,7 +124,8 @@ def _use_write_ahead_log(database: Database) -> None:
     deadline = time.monotonic() + 10.0
     while True:
         try:
-            mode = _switch_to_write_ahead_log(database)
+            with uninterrupted():
+                mode = _switch_to_write_ahead_log(database)
             break
         except sqlite3.OperationalError as error:  # the driver's own patience does not cover this switch
             if not is_busy(error) or time.monotonic() > deadline:
