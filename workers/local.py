@@ -38,13 +38,20 @@ class LocalExecutor(Executor):
             yield evaluation_id
 
     def _run(self, record: EvaluationRecord) -> None:
-        attempt = self._store.queue.claim(record.id, self._owner, LEASE_SECONDS)
-        if attempt is None:
-            self._explain(record)
+        try:
+            attempt = self._store.queue.claim(record.id, self._owner, LEASE_SECONDS)
+            if attempt is not None:
+                self._record(record, attempt)
+                return
+        except BaseException:
+            self._hand_back(record.id)
+            raise
+        self._explain(record)
+
+    def _record(self, record: EvaluationRecord, attempt: int) -> None:
         try:
             evaluation = self._evaluate(record)
-        except (KeyboardInterrupt, CheckpointError, ConfigurationError, StorageError):
-            self._store.queue.release(record.id, attempt)
+        except (CheckpointError, ConfigurationError, StorageError):
             raise
         except Exception as error:  # a plugin may fail in any way; the study goes on
             kind = next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "plugin")
@@ -56,6 +63,12 @@ class LocalExecutor(Executor):
             for name, group in self._evaluator.items[record.stage].items()
         ]
         self._store.results.finish(record.id, attempt, responses, evaluation.measured, evaluation.seconds)
+
+    def _hand_back(self, evaluation_id: str) -> None:
+        """Asks the database what is held: an interruption may have come before the number of the attempt was known."""
+        held = self._store.queue.get(evaluation_id)
+        if held.state == "running" and held.lease_owner == self._owner:
+            self._store.queue.release(held.id, held.attempt)
 
     def _evaluate(self, record: EvaluationRecord) -> Evaluation:
         recipe = Recipe.from_dict(self._store.candidates.get(record.candidate_id).recipe)
