@@ -1,11 +1,11 @@
 """Heterosis breeds a better, smaller language model out of fine-tunes that already exist.
 
-    import heterosis as ht
+import heterosis as ht
 
-    space = ht.Space(base="base", sources=["math", "italian"], merge=ht.Merge("ties", groups="layers:6"))
-    study = ht.Study("math-in-italian", space, [ht.maximize("accuracy", task="math_it.jsonl", items=20)])
-    study.optimize(candidates=100)
-    study.best().export("merged")
+space = ht.Space(base="base", sources=["math", "italian"], merge=ht.Merge("ties", groups="layers:6"))
+study = ht.Study("math-in-italian", space, [ht.maximize("accuracy", task="math_it.jsonl", items=20)])
+study.optimize(candidates=100)
+study.best().export("merged")
 """
 
 import os

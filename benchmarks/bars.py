@@ -1,0 +1,70 @@
+"""What every benchmark shares: its options, its table, its bars, and on what it ran."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A figure that must not fall below (`at_least`) a bound."""
+
+    name: str
+    value: float
+    at_least: float
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.at_least
+
+
+def options(description: str | None) -> argparse.Namespace:
+    """`--quick` and `--json FILE`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions; ends within a minute or so")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
+    return parser.parse_args()
+
+
+def processor() -> str:
+    """The processor's name, and how many threads PyTorch uses on it."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        name = names[0] if names else name
+    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def finish(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], bars: Sequence[Bar], json_file: Path | None
+) -> None:
+    """Prints the table and a line per bar, writes the JSON, and exits with 1 if a bar is missed."""
+    table = Table(title=f"{title}\non {processor()}", title_justify="left")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 110).print(table)
+    for bar in bars:
+        print(f"{bar.name}: {bar.value:.2f}, bound >= {bar.at_least:g}, {'met' if bar.met else 'MISSED'}")
+    if json_file is not None:
+        content = {
+            "title": title,
+            "processor": processor(),
+            "columns": list(columns),
+            "rows": [list(row) for row in rows],
+            "bars": [{**asdict(bar), "met": bar.met} for bar in bars],
+        }
+        json_file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    sys.exit(0 if all(bar.met for bar in bars) else 1)
