@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+CONFIDENCE = 0.95
 _ROUNDING = 1e-12  # what rounding leaves of a zero
 
 
@@ -49,13 +50,27 @@ class Estimate:
             sum(estimate.items for estimate in estimates),
         )
 
-    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Confidence interval for a share in [0, 1] (Wilson, 1927, with the effective number of items).
+    def interval(self, share: bool, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """Confidence interval of the mean.
 
-        With p the mean and s its standard error, n = p(1-p)/s^2 is the number of yes/no items that would give this
-        error; where the error is zero (all right or all wrong) n is the number of items seen.
+        A share's is Wilson's (1927), with the effective number of items, and lies in [0, 1]: with p the mean and s its
+        standard error, n = p(1-p)/s^2 is the number of yes/no items that would give this error; where the error is zero
+        (all right or all wrong) or unknown, n is the number of items seen.
+
+        Any other figure's is the normal one, mean ± z·s: without width where it is exact, without end where s is
+        unknown.
+
+        Args:
+            share: whether the figure is a mean of scores in [0, 1]; see `Task.share` and `Objective.share`.
         """
         z = NormalDist().inv_cdf(0.5 + confidence / 2)
+        return self._wilson(z) if share else self._normal(z)
+
+    def _normal(self, z: float) -> tuple[float, float]:
+        half = math.inf if math.isnan(self.standard_error) else z * self.standard_error
+        return self.mean - half, self.mean + half
+
+    def _wilson(self, z: float) -> tuple[float, float]:
         p = min(max(self.mean, 0.0), 1.0)
         certain = p < _ROUNDING or 1 - p < _ROUNDING or not self.standard_error > _ROUNDING
         informative = math.isfinite(self.standard_error) and not certain

@@ -71,7 +71,7 @@ class TaskSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready content that `from_dict` reads back."""
-        files = {"file": self.file} if self.file else dict(self.files.items())
+        files = {"file": self.file} if self.file else {str(stage): file for stage, file in self.files.items()}
         return {"type": self.type, **files, **({"items": self.items} if self.items else {}), **self.options}
 
 
@@ -215,6 +215,19 @@ class StudySpec:
     def directions(self) -> tuple[Direction, ...]:
         """Of each objective, in order."""
         return tuple(objective.direction for objective in self.objectives)
+
+    @property
+    def shares(self) -> frozenset[str]:
+        """The names of tasks and labels of objectives whose figures are shares in [0, 1].
+
+        Raises:
+            PluginError: a plugin is not installed.
+        """
+        objectives = (*self.objectives, *self.watch)
+        return frozenset(
+            [name for name, task in self.tasks.items() if registry.load("tasks", task.type).share]
+            + [objective.label for objective in objectives if registry.load("objectives", objective.name).share]
+        )
 
 
 def _objectives(content: Any, tasks: Mapping[str, TaskSpec], where: str) -> tuple[ObjectiveSpec, ...]:

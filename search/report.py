@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.estimate import Estimate
+from ..core.contracts import Direction
+from ..core.estimate import CONFIDENCE, Estimate
 from ..core.study_spec import StudySpec
 from ..storage import CandidateRecord
 from .candidate import name_of
@@ -26,21 +27,44 @@ class Report:
     Attributes:
         columns: the first objective, then the tasks; those that were not searched on are in `held_out` too.
         rows: base, sources, uniform average, then the winner.
+        direction: of the first objective.
+        shares: the columns whose figures are shares in [0, 1].
     """
 
     columns: tuple[str, ...]
     held_out: tuple[str, ...]
     rows: tuple[Row, ...]
+    direction: Direction
+    shares: frozenset[str]
 
     @property
     def winner(self) -> Row:
         """The winner's figures."""
         return self.rows[-1]
 
-    def clear_of_references(self, confidence: float = 0.95) -> bool:
-        """Whether the winner's interval of the first column lies above every reference's interval."""
-        low, _ = self.winner.figures[self.columns[0]].interval(confidence)
-        return all(low > row.figures[self.columns[0]].interval(confidence)[1] for row in self.rows[:-1])
+    @property
+    def best_reference(self) -> Row:
+        """The reference with the best figure in the first column; of equals, the first."""
+        sign = 1 if self.direction == "maximize" else -1
+        return max(self.rows[:-1], key=lambda row: sign * row.figures[self.columns[0]].mean)
+
+    def interval(self, row: Row, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """The confidence interval of a row's figure in the first column."""
+        column = self.columns[0]
+        return row.figures[column].interval(column in self.shares, confidence)
+
+    def clear_of_references(self, confidence: float = CONFIDENCE) -> bool:
+        """Whether the winner's interval of the first column lies on the better side of every reference's interval."""
+        return all(self._apart(self.winner, row, confidence) for row in self.rows[:-1])
+
+    def clearly_worse(self, confidence: float = CONFIDENCE) -> bool:
+        """Whether the winner's interval of the first column lies on the worse side of the best reference's."""
+        return self._apart(self.best_reference, self.winner, confidence)
+
+    def _apart(self, better: Row, worse: Row, confidence: float) -> bool:
+        low, high = self.interval(better, confidence)
+        worse_low, worse_high = self.interval(worse, confidence)
+        return low > worse_high if self.direction == "maximize" else high < worse_low
 
 
 def report_of(spec: StudySpec, tested: Sequence[CandidateRecord]) -> Report | None:
@@ -58,4 +82,5 @@ def report_of(spec: StudySpec, tested: Sequence[CandidateRecord]) -> Report | No
         Row("winner" if place == len(tested) - 1 else name_of(candidate), {name: figures[name] for name in columns})
         for place, (candidate, figures) in enumerate(zip(tested, measured, strict=True))
     )
-    return Report(tuple(columns), tuple(name for name in tasks if name not in searched), rows)
+    held_out = tuple(name for name in tasks if name not in searched)
+    return Report(tuple(columns), held_out, rows, spec.objectives[0].direction, spec.shares & set(columns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,13 +41,13 @@ def best(
         if recipe:
             typer.echo(winner.recipe.to_yaml(), nl=False)
         elif json:
-            print_json(content(winner))
+            print_json(content(winner, study.spec.shares))
         else:
             _show(study, winner, console())
 
 
-def content(candidate: Candidate) -> dict[str, object]:
-    """A candidate, JSON-ready."""
+def content(candidate: Candidate, shares: Collection[str]) -> dict[str, object]:
+    """A candidate, JSON-ready; `shares` names the figures that are shares in [0, 1]."""
     from .summary import figures_json
 
     record = candidate.record
@@ -56,7 +57,7 @@ def content(candidate: Candidate) -> dict[str, object]:
         "parents": record.parents,
         "genome": dict(candidate.genome or {}),
         "recipe": candidate.recipe.to_dict(),
-        "measurements": {stage: figures_json(figures) for stage, figures in candidate.measurements.items()},
+        "measurements": {stage: figures_json(figures, shares) for stage, figures in candidate.measurements.items()},
     }
 
 
@@ -72,7 +73,7 @@ def _show(study: Study, winner: Candidate, screen: Console) -> None:
     labels = [objective.label for objective in objectives]
     labels += [task for task in study.spec.tasks if not any(_repeats(winner, o, task) for o in objectives)]
     rows = [(stage, winner.measurements[stage]) for stage in STAGES if stage in winner.measurements]
-    for block in figure_tables(rows, labels, screen.width, units=units_of(study)):
+    for block in figure_tables(rows, labels, screen.width, shares=study.spec.shares, units=units_of(study)):
         screen.print(block)
         screen.print()
     screen.print(Text("genome", style=HEAD))

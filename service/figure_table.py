@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ..core.estimate import Estimate
 from .console import HEAD, QUIET, table
-from .formats import are_shares, figure
+from .formats import figure
 
 Row = tuple[str, Mapping[str, Estimate]]
 _GAP = 2
@@ -20,6 +20,7 @@ def figure_tables(
     columns: Sequence[str],
     width: int,
     held_out: Collection[str] = (),
+    shares: Collection[str] = (),
     units: Mapping[str, str] | None = None,
     emphasis: str = "",
 ) -> Iterator[Table]:
@@ -29,10 +30,11 @@ def figure_tables(
         rows: what each row is called, and its figures; a figure that is missing is a dash.
         columns: labels of figures.
         held_out: columns that are marked as such.
+        shares: columns whose figures are shares in [0, 1].
         units: of columns that are no shares (bytes, weights).
         emphasis: the row that is printed bold.
     """
-    cells = {column: _cells(rows, column, (units or {}).get(column, "")) for column in columns}
+    cells = {column: _cells(rows, column, column in shares, (units or {}).get(column, "")) for column in columns}
     widths = {column: max(len(_heading(column, held_out)), *map(len, cells[column])) for column in columns}
     first = max((len(name) for name, _ in rows), default=0)
     for block in _blocks(columns, widths, width - first - _GAP):
@@ -47,9 +49,7 @@ def _heading(column: str, held_out: Collection[str]) -> str:
     return f"{column} (held out)" if column in held_out else column
 
 
-def _cells(rows: Sequence[Row], column: str, unit: str) -> list[str]:
-    known = [figures[column] for _, figures in rows if column in figures]
-    share = are_shares(known)
+def _cells(rows: Sequence[Row], column: str, share: bool, unit: str) -> list[str]:
     return [figure(figures[column], share, unit) if column in figures else "-" for _, figures in rows]
 
 

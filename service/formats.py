@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from statistics import NormalDist
 
 from ..core.estimate import Estimate
 
-CONFIDENCE = 0.95
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _COUNTS = ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k"))
 
@@ -52,25 +50,11 @@ def number(value: float, unit: str = "") -> str:
     return f"{value:.3f}" if abs(value) <= 1 else f"{value:.4g}"
 
 
-def are_shares(estimates: Iterable[Estimate]) -> bool:
-    """Whether the figures can be shares of right answers, whose intervals stay within [0, 1]."""
-    return all(0 <= estimate.mean <= 1 for estimate in estimates)
-
-
-def interval(estimate: Estimate, share: bool) -> tuple[float, float]:
-    """The 95% interval: Wilson's for a share, else mean ± 1.96 standard errors (the mean alone if that is unknown)."""
-    if share:
-        return estimate.interval(CONFIDENCE)
-    error = estimate.standard_error if estimate.standard_error == estimate.standard_error else 0.0
-    half = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * error
-    return estimate.mean - half, estimate.mean + half
-
-
 def figure(estimate: Estimate, share: bool, unit: str = "") -> str:
     """A figure with its interval, `0.93 [0.90, 0.95]`; without one if it is exact."""
     if not share and not estimate.standard_error > 0:
         return number(estimate.mean, unit)
-    low, high = interval(estimate, share)
+    low, high = estimate.interval(share)
     if share:
         return f"{estimate.mean:.2f} [{low:.2f}, {high:.2f}]"
     return f"{number(estimate.mean, unit)} [{number(low, unit)}, {number(high, unit)}]"

@@ -37,7 +37,7 @@ def front(
 
             plot_front(study, plot)
         if json:
-            print_json([content(member) for member in members])
+            print_json([content(member, study.spec.shares) for member in members])
             return
         objectives = (*study.spec.objectives, *study.spec.watch)
         units = units_of(study)

@@ -103,12 +103,11 @@ def _write(study: Study, outputs: Outputs, console: Console) -> None:
 
 def _conclude(study: Study, outputs: Outputs, console: Console) -> None:
     report = study.report()
-    direction = study.spec.objectives[0].direction
     console.print()
     if report is None:
         console.print("There are no test items, so nothing is known about items that selection has not seen.")
     else:
-        for line in summary.lines(report, direction, console.width):
+        for line in summary.lines(report, console.width):
             console.print(line)
     console.print()
     best = study.best()

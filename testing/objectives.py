@@ -95,6 +95,8 @@ def check_estimate(subject: Subject) -> None:
         found = subject.measure(recipe, subject.estimates)
         assert isinstance(found, Estimate), f"measure gave a {type(found).__name__}, not an Estimate"
         assert math.isfinite(found.mean), f"the value {found.mean} is not finite"
+        in_range = not subject.objective.share or 0.0 <= found.mean <= 1.0
+        assert in_range, f"the value {found.mean} is no share; set `share` to false"
         assert not found.standard_error < 0, f"the standard error {found.standard_error} is negative"
         assert not math.isinf(found.standard_error), "the standard error is infinite; it is NaN where it is not known"
         assert found.items >= 1, f"the estimate counts {found.items} items; an exact value counts one"

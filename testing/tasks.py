@@ -114,6 +114,8 @@ def check_scores(task: Task, items: Sequence[Item], model: LanguageModel) -> Non
     assert list(task.score(model, [])) == [], "there are scores for no items"
     summary = task.summarise(items, scores)
     assert math.isfinite(summary.mean), f"the summary is {summary.mean}"
+    in_range = not task.share or 0.0 <= summary.mean <= 1.0
+    assert in_range, f"the summary is {summary.mean}, which is no share; set `share` to false"
     assert summary.items == len(items), f"the summary counts {summary.items} items, not {len(items)}"
 
 

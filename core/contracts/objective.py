@@ -32,10 +32,16 @@ class Measured:
 
 
 class Objective(ABC):
-    """A number for each candidate. `uses_tasks` says whether it needs the names of tasks."""
+    """A number for each candidate.
+
+    Attributes:
+        share: whether it is a share in [0, 1], such as an accuracy, and has a share's confidence interval.
+        uses_tasks: whether it needs the names of tasks.
+    """
 
     name: ClassVar[str]
     unit: ClassVar[str] = ""
+    share: ClassVar[bool] = False
     uses_tasks: ClassVar[bool] = False
 
     @abstractmethod

@@ -24,11 +24,13 @@ class Task(ABC):
     """Items and a rule that gives each of a model's answers a score in [0, 1]; higher is better.
 
     Attributes:
+        share: whether `summarise` gives a share in [0, 1], as the mean of the responses is (and not a perplexity).
         items: in the file's order, with distinct ids.
         rule: everything besides the items that a score depends on (options, version of the rule); JSON-ready.
     """
 
     name: ClassVar[str]
+    share: ClassVar[bool] = True
     items: tuple[Item, ...]
     rule: Mapping[str, Any]
 

@@ -12,6 +12,7 @@ class Accuracy(Objective):
 
     name = "accuracy"
     unit = "share of the score"
+    share = True
     uses_tasks = True
 
     def measure(self, measured: Measured) -> Estimate:

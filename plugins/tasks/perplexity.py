@@ -28,6 +28,7 @@ class Perplexity(Task):
     """
 
     name = "perplexity"
+    share = False
 
     def __init__(self, items: tuple[Item, ...], characters: int = 2000) -> None:
         self.items = items

@@ -34,7 +34,7 @@ def test_one_score_has_no_error_and_none_has_no_mean():
 def test_the_interval_of_a_share_is_wilsons(right, wrong, confidence):
     count = right + wrong
     p = right / count
-    found = Estimate(p, math.sqrt(p * (1 - p) / count), count).interval(confidence)
+    found = Estimate(p, math.sqrt(p * (1 - p) / count), count).interval(True, confidence)
     expected = stats.binomtest(right, count).proportion_ci(confidence, method="wilson")
     assert found == pytest.approx((expected.low, expected.high), abs=1e-9)
 
@@ -42,7 +42,7 @@ def test_the_interval_of_a_share_is_wilsons(right, wrong, confidence):
 @given(st.floats(0, 1), st.floats(0, 0.5) | st.just(float("nan")), st.integers(1, 99))
 @settings(deadline=None, max_examples=50)
 def test_every_interval_lies_in_the_range_of_shares_and_holds_the_mean(mean, error, items):
-    low, high = Estimate(mean, error, items).interval()
+    low, high = Estimate(mean, error, items).interval(share=True)
     assert 0 <= low <= high <= 1
     assert low - 1e-9 <= mean <= high + 1e-9
 
@@ -50,7 +50,19 @@ def test_every_interval_lies_in_the_range_of_shares_and_holds_the_mean(mean, err
 @pytest.mark.parametrize("score", [0.1, 0.3, 0.7])
 def test_equal_scores_have_the_interval_of_no_error_whatever_rounding_leaves_of_it(score):
     found = Estimate.from_scores([score] * 7)
-    assert found.interval() == pytest.approx(Estimate(score, 0.0, 7).interval())
+    assert found.interval(True) == pytest.approx(Estimate(score, 0.0, 7).interval(True))
+
+
+@given(st.floats(1, 1e9), st.floats(0.01, 1e6), st.sampled_from([0.8, 0.95, 0.99]))
+@settings(deadline=None, max_examples=50)
+def test_the_interval_of_any_other_figure_is_the_normal_one(mean, error, confidence):
+    expected = stats.norm(mean, error).interval(confidence)
+    assert Estimate(mean, error, 30).interval(False, confidence) == pytest.approx(expected)
+
+
+def test_an_exact_figure_has_no_width_and_an_unknown_error_no_end():
+    assert Estimate(538_090_624.0, 0.0, 1).interval(share=False) == (538_090_624.0, 538_090_624.0)
+    assert Estimate(17.2, math.nan, 1).interval(share=False) == (-math.inf, math.inf)
 
 
 def test_the_mean_of_estimates_counts_each_the_same():

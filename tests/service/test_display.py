@@ -51,7 +51,7 @@ def test_tables_break_into_blocks_that_fit():
     names = [f"task number {place}" for place in range(7)]
     rows = [("uniform average", {name: Estimate(0.5, 0.1, 20) for name in names})]
     console = screen(80)
-    blocks = list(figure_tables(rows, names, console.width, held_out=names[-1:]))
+    blocks = list(figure_tables(rows, names, console.width, held_out=names[-1:], shares=names))
     for block in blocks:
         console.print(block)
     printed = console.file.getvalue()
