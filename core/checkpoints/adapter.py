@@ -60,7 +60,7 @@ class AdapterCheckpoint(Checkpoint):
         if name not in self._pairs:
             return weight
         down, up = (self._file.read(stored).float() for stored in self._pairs[name])
-        return torch.addmm(weight.float(), up, down, alpha=self._scale(name, down.shape[0]))
+        return weight.to(torch.float32, copy=True).addmm_(up, down, alpha=self._scale(name, down.shape[0]))
 
     def shares(self, name: str, other: Checkpoint) -> bool:
         """Whether the adapter leaves the tensor alone and `other` is its base, or the adapter itself."""

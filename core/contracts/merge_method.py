@@ -58,6 +58,7 @@ class MergeMethod(ABC):
     base_required: ClassVar[bool] = True
     source_count: ClassVar[tuple[int, int | None]] = (1, None)
     keeps_base: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = False
     paper: ClassVar[str] = ""
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -13,6 +13,9 @@ from ..contracts.merge_method import MergeMethod, MergeParameters
 from ..errors import MaterialiseError
 from ..plan import MergeStep, TensorPlan
 
+BLOCK_ELEMENTS = 1 << 18
+"""An element-wise merge goes through a tensor in blocks of so many, whose intermediate results stay in the cache."""
+
 
 def compute(tensor: TensorPlan, sources: Mapping[str, Checkpoint], device: torch.device | str = "cpu") -> torch.Tensor:
     """The planned tensor, in its final dtype, on `device`.
@@ -21,22 +24,43 @@ def compute(tensor: TensorPlan, sources: Mapping[str, Checkpoint], device: torch
         MaterialiseError: the result is not finite, or has not the planned shape.
     """
     (step,) = tensor.steps
-    result = _merge(step, tensor.name, sources, device).to(tensor.info.dtype)
-    if tuple(result.shape) != tensor.info.shape:
-        raise MaterialiseError(
-            f"{tensor.name}: {step.method} gave the shape {list(result.shape)}, planned was {list(tensor.info.shape)}"
-        )
-    if result.is_floating_point() and not _is_finite(result):
-        raise MaterialiseError(f"{tensor.name} has values that are not finite after {step.method}")
+    method: MergeMethod = registry.load("merge_methods", step.method)()
+    base = None if step.base is None else sources[step.base].read(tensor.name)
+    inputs = [sources[reference].read(tensor.name) for reference in step.sources]
+    result = torch.empty(tensor.info.shape, dtype=tensor.info.dtype, device=device)
+    with torch.no_grad():
+        if method.elementwise:
+            flat = result.view(-1)
+            for start in range(0, max(flat.numel(), 1), BLOCK_ELEMENTS):
+                block = slice(start, start + BLOCK_ELEMENTS)
+                parts = [part.reshape(-1)[block] for part in inputs]
+                merged = _merge(method, step, None if base is None else base.reshape(-1)[block], parts, result.device)
+                _put(merged, flat[block], tensor.name, step)
+        else:
+            _put(_merge(method, step, base, inputs, result.device), result, tensor.name, step)
+        if result.is_floating_point() and not _is_finite(result):
+            raise MaterialiseError(f"{tensor.name} has values that are not finite after {step.method}")
     return result
 
 
-def _merge(step: MergeStep, name: str, sources: Mapping[str, Checkpoint], device: torch.device | str) -> torch.Tensor:
-    method: MergeMethod = registry.load("merge_methods", step.method)()
-    base = None if step.base is None else sources[step.base].read(name).to(device, step.dtype)
-    tensors = [sources[reference].read(name).to(device, step.dtype) for reference in step.sources]
-    with torch.no_grad():
-        return method.merge(base, tensors, MergeParameters(step.per_source, step.shared, step.seed))
+def _merge(
+    method: MergeMethod,
+    step: MergeStep,
+    base: torch.Tensor | None,
+    inputs: Sequence[torch.Tensor],
+    device: torch.device,
+) -> torch.Tensor:
+    ancestor = None if base is None else base.to(device, step.dtype)
+    tensors = [tensor.to(device, step.dtype) for tensor in inputs]
+    return method.merge(ancestor, tensors, MergeParameters(step.per_source, step.shared, step.seed))
+
+
+def _put(merged: torch.Tensor, target: torch.Tensor, name: str, step: MergeStep) -> None:
+    if merged.shape != target.shape:
+        raise MaterialiseError(
+            f"{name}: {step.method} gave the shape {list(merged.shape)}, planned was {list(target.shape)}"
+        )
+    target.copy_(merged)
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:

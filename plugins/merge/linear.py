@@ -22,6 +22,7 @@ class Linear(MergeMethod):
         ParameterSpec("normalize", "shared", default=True),
     )
     base_required = False
+    elementwise = True
     paper = "https://arxiv.org/abs/2203.05482"
 
     def merge(

@@ -15,6 +15,7 @@ class Passthrough(MergeMethod):
     name = "passthrough"
     base_required = False
     source_count = (1, 1)
+    elementwise = True
 
     def merge(
         self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters

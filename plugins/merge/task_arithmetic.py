@@ -19,6 +19,7 @@ class TaskArithmetic(MergeMethod):
     name = "task_arithmetic"
     parameters = (WEIGHT, ParameterSpec("normalize", "shared", default=False), LAMBDA)
     keeps_base = True
+    elementwise = True
     paper = "https://arxiv.org/abs/2212.04089"
 
     def merge(
