@@ -28,12 +28,12 @@ class Bar:
         return self.value >= self.at_least
 
 
-def options(description: str | None) -> argparse.Namespace:
-    """`--quick` and `--json FILE`."""
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """With `--quick` and `--json FILE`; a benchmark may add its own."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions; ends within a minute or so")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
-    return parser.parse_args()
+    return parser
 
 
 def processor() -> str:

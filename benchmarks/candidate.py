@@ -30,7 +30,7 @@ from heterosis.core.study_spec import StudySpec
 from heterosis.fitness.transformers_model import TransformersModel
 from heterosis.plugins.tasks.multiple_choice import MultipleChoice
 
-from .bars import Bar, finish, options
+from .bars import Bar, finish, parser
 
 QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart.yaml"
 EXPERTS = ("italian", "addition")
@@ -45,7 +45,7 @@ BOUND = 8.0
 
 
 def main() -> None:
-    arguments = options(__doc__)
+    arguments = parser(__doc__).parse_args()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("mergekit").setLevel(logging.ERROR)
