@@ -41,11 +41,8 @@ def search(
         KeyboardInterrupt: the search was interrupted; a note says how to go on.
         HeterosisError: it cannot go on; a note says what to do after mending it.
     """
-    from transformers.utils import logging
-
     from ..search.progress import Progress
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # its bars would be drawn across ours
     done = searched(study)
     budget = max(candidates or study.spec.candidates, done)
     for line in overview.lines(study.spec, study.items, study.device, budget):

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from ..core.quiet import no_progress_bars
 from .tiny import tiny_model, tiny_tokenizer
 
 
@@ -28,7 +29,8 @@ def write_tiny(
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.data += change * 0.15 * noise
     model.to(dtype)  # type: ignore[arg-type]  # transformers' annotation lacks the dtype overload
-    model.save_pretrained(directory)
+    with no_progress_bars():
+        model.save_pretrained(directory)
     tiny_tokenizer().save_pretrained(directory)
     return directory
 

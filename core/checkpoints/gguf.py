@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from ..contracts.provider import Progress
 from ..errors import CheckpointError
+from ..quiet import no_progress_bars
 from .base import file_sha256
 from .safetensors import SINGLE
 
@@ -59,10 +60,11 @@ def _convert(path: Path, folder: Path) -> None:
         {"quantization_config": transformers.GgufConfig(dequantize=True)} if hasattr(transformers, "GgufConfig") else {}
     )
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            path.parent, gguf_file=path.name, dtype=CONVERTED_DTYPE, **unpacked
-        )
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        with no_progress_bars():
+            model = AutoModelForCausalLM.from_pretrained(
+                path.parent, gguf_file=path.name, dtype=CONVERTED_DTYPE, **unpacked
+            )
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     except Exception as error:  # transformers raises whatever its parsers meet
         raise CheckpointError(f"transformers cannot read {path}: {error}") from error
     tokenizer.save_pretrained(folder)

@@ -7,6 +7,7 @@ import torch
 from ..checkpoints import Checkpoint
 from ..errors import CheckpointError, MaterialiseError
 from ..plan import Plan
+from ..quiet import no_progress_bars
 from .compute import compute
 
 
@@ -85,9 +86,10 @@ def resident_model(template: Checkpoint, dtype: torch.dtype, device: torch.devic
     from transformers import AutoModelForCausalLM
 
     try:
-        model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(
-            template.directory, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
-        )
+        with no_progress_bars():
+            model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(
+                template.directory, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
+            )
     except (ValueError, OSError, KeyError) as error:
         raise CheckpointError(f"transformers cannot load {template.reference}: {error}") from error
     return model.to(device).eval().requires_grad_(False)

@@ -142,6 +142,12 @@ def test_progress_is_told(file, cache):
     assert told == [("reading tiny.gguf", 0, size), ("reading tiny.gguf", size, size)]
 
 
+def test_a_conversion_draws_no_bars_of_its_own(file, cache, capfd):
+    open_checkpoint(str(file))
+    drawn = capfd.readouterr()
+    assert drawn.out == drawn.err == ""
+
+
 def test_an_interrupted_conversion_leaves_nothing(file, cache, monkeypatch):
     def interrupted(path, folder):
         (folder / "config.json").write_text("{}")
