@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..core import registry
 from ..core.contracts import Executor
 from ..core.errors import ConfigurationError
+from ..core.parsing import whole_number_of
 from ..core.space import Space
 from ..core.stage import Stage
 from ..core.study_spec import DEFAULT_FINALISTS, StudySpec
@@ -76,7 +78,8 @@ class Study:
         known = next((study for study in store.studies.all() if study.name == name), None)
         if known is None:
             known = _create(spec, store)
-        elif {**known.spec, "candidates": spec.candidates} != _stored(spec):
+        spec = replace(spec, candidates=known.spec["candidates"])  # the budget is no setting: it may be raised
+        if known.spec != _stored(spec):
             raise ConfigurationError(
                 f"the study {name!r} is in the database with other settings; give this one another name"
             )
@@ -122,7 +125,7 @@ class Study:
         such items.
 
         Args:
-            candidates: default: what the study was set up with.
+            candidates: from now on the study's budget; default: what it was before.
             listener: called with the progress after each evaluation.
 
         Raises:
@@ -131,11 +134,13 @@ class Study:
         """
         from .loop import SearchLoop
 
-        budget = candidates if candidates is not None else self.spec.candidates
+        budget = whole_number_of(self.spec.candidates if candidates is None else candidates, "candidates", at_least=1)
         checkpoints = self.spec.space.checkpoints
         self.store.studies.record_models(
             self.record.id, {reference: checkpoints[reference].fingerprint for reference in checkpoints}
         )
+        self.spec = replace(self.spec, candidates=budget)
+        self.record = self.store.studies.set_candidates(self.record.id, budget)
         self.store.queue.reap(self.record.id, counted=False)
         self.store.studies.set_state(self.record.id, "running")
         try:
@@ -212,7 +217,9 @@ class Study:
         return report_of(self.spec, tested)
 
     def close(self) -> None:
-        """Closes the database."""
+        """Gives back what the executor holds, and closes the database."""
+        if "_executor" in self.__dict__:  # one that was never needed is not made for this
+            self._executor.close()
         self.store.close()
 
     def _candidate(self, record: CandidateRecord) -> Candidate:

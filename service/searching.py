@@ -66,21 +66,24 @@ def searched(study: Study) -> int:
 @contextmanager
 def _notes(study: Study, outputs: Outputs, storage: str, budget: int) -> Iterator[None]:
     """Adds to whatever ends the search early how to go on."""
-    more = ["--candidates", str(budget)] if budget != study.spec.candidates else []
-    resume = command_line("resume", study.spec.name, storage, *more, *outputs.options(study.spec.name))
+
+    def resume() -> str:
+        more = ["--candidates", str(budget)] if budget != study.spec.candidates else []  # ended before it was noted
+        return command_line("resume", study.spec.name, storage, *more, *outputs.options(study.spec.name))
+
     try:
         yield
     except KeyboardInterrupt as interruption:
         done = searched(study)
         interruption.add_note(
-            f"Interrupted after {done} of {budget} candidates; nothing is lost. Go on with:\n  {resume}"
+            f"Interrupted after {done} of {budget} candidates; nothing is lost. Go on with:\n  {resume()}"
         )
         raise
     except HeterosisError as error:
-        error.add_note(f"What was measured is kept. Once this is mended, go on with:\n  {resume}")
+        error.add_note(f"What was measured is kept. Once this is mended, go on with:\n  {resume()}")
         raise
     except Exception as error:
-        error.add_note(f"Nothing that was measured is lost. Go on with:\n  {resume}")
+        error.add_note(f"Nothing that was measured is lost. Go on with:\n  {resume()}")
         raise
 
 

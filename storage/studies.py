@@ -103,6 +103,26 @@ class Studies:
                 raise StorageError(f"there is no study with id {study_id} in {self._database.where}")
             append(connection, now, "study.state", study_id, study_id=study_id, payload={"state": state})
 
+    def set_candidates(self, study_id: str, candidates: int) -> StudyRecord:
+        """Notes another budget: how many candidates the study shall have in all (`candidates` of its spec).
+
+        Raises:
+            StorageError: there is no such study.
+        """
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            query = select(studies).where(studies.c.id == study_id).with_for_update()
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                raise StorageError(f"there is no study with id {study_id} in {self._database.where}")
+            if row.spec_json.get("candidates") != candidates:
+                spec = {**row.spec_json, "candidates": candidates}
+                change = {"spec_json": spec, "spec_sha256": content_hash(spec), "updated_at": now}
+                connection.execute(update(studies).where(studies.c.id == study_id).values(**change))
+                payload = {"candidates": candidates}
+                append(connection, now, "study.candidates", study_id, study_id=study_id, payload=payload)
+        return self.with_id(study_id)
+
     def record_models(self, study_id: str, fingerprints: Mapping[str, str]) -> None:
         """Notes the SHA-256 of each source checkpoint by its reference; what is known already stays.
 

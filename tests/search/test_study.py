@@ -2,6 +2,7 @@
 
 import heterosis as ht
 import pytest
+from heterosis.core import registry
 from heterosis.core.study_spec import TaskSpec
 from heterosis.storage import Store
 
@@ -61,6 +62,23 @@ def test_a_larger_budget_later_gives_what_it_would_have_given_at_once(study, his
         assert mine.measurements["search"] == its.measurements["search"]
 
 
+def test_the_budget_is_noted_when_the_search_begins(study):
+    whole = []
+
+    def look(progress):
+        whole.append((progress.whole, found.store.studies.get("tiny").spec["candidates"]))
+        raise KeyboardInterrupt
+
+    found = study()
+    for budget in (3, 5):
+        with pytest.raises(KeyboardInterrupt):
+            found.optimize(budget, look)
+    assert whole == [(3, 3), (5, 5)]
+    again = study()
+    assert again.spec.candidates == 5, "who sets the study up again finds the budget as it was"
+    assert len(again.optimize().candidates) == 5
+
+
 def test_a_study_that_is_complete_has_nothing_left_to_evaluate(study, history):
     found = study().optimize(candidates=4)
     before = history(found)
@@ -68,6 +86,17 @@ def test_a_study_that_is_complete_has_nothing_left_to_evaluate(study, history):
     found.optimize(candidates=4, listener=heard.append)
     assert heard == []
     assert history(found) == before
+
+
+def test_a_closed_study_gives_back_what_its_executor_held(study, install_plugin):
+    closed = []
+    local = registry.load("executors", "local")
+    install_plugin("executors", "local", type("Closing", (local,), {"close": lambda self: closed.append(self)}))
+    untouched, used = study("a.db"), study("b.db").optimize(2)
+    untouched.close()
+    assert closed == []
+    used.close()
+    assert len(closed) == 1
 
 
 def test_duplicates_are_evaluated_once(study):

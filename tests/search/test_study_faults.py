@@ -106,6 +106,12 @@ def test_a_name_that_is_taken_by_another_study(settings, study):
         study(**settings)
 
 
+@pytest.mark.parametrize("candidates", [0, -1, 2.5, "many"])
+def test_a_budget_that_is_none(candidates, study):
+    with pytest.raises(ConfigurationError, match="candidates"):
+        study().optimize(candidates)
+
+
 def test_one_objective_is_not_given_twice(study, words):
     with pytest.raises(ConfigurationError, match="'accuracy words'"):
         study(objectives=[ht.maximize("accuracy", task=words, items=10)] * 2)

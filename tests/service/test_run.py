@@ -4,6 +4,7 @@ import json
 import struct
 
 import pytest
+from heterosis.search.loop import SearchLoop
 from heterosis.search.study import Study
 from transformers import AutoModelForCausalLM
 
@@ -94,3 +95,20 @@ def test_the_folder_is_named_like_the_study_and_stays_here(name, folder):
     from heterosis.service.outputs import Outputs
 
     assert str(Outputs.of(name, None, True).folder) == folder
+
+
+def test_a_raised_budget_is_what_status_counts_up_to(tmp_path, write_study, heterosis, monkeypatch):
+    folder = write_study(tmp_path, candidates=2)
+    heterosis(folder, "run", "study.yaml", "--no-export")
+
+    def interrupted(self, *arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SearchLoop, "run", interrupted)
+        said = heterosis(folder, "resume", "--candidates", "5", "--no-export", code=130).stderr
+    assert "Interrupted after 2 of 5 candidates" in said
+    assert json.loads(heterosis(folder, "status", "--json").stdout)["whole"] == 5
+    assert said.splitlines()[-1].strip() == "heterosis resume tiny --no-export", "the budget need not be said again"
+    heterosis(folder, "resume", "--no-export")
+    assert json.loads(heterosis(folder, "status", "--json").stdout)["done"] == 5

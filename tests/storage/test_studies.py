@@ -48,6 +48,18 @@ def test_the_state_changes_and_is_dated(store: Store, study: StudyRecord) -> Non
         store.studies.set_state("nowhere", "running")
 
 
+def test_a_budget_is_raised_and_nothing_else_changes(store: Store) -> None:
+    study = store.studies.create("maths", {"z": 1, "candidates": 40, "a": 2}, seed=7, plugin_versions={})
+    found = store.studies.set_candidates(study.id, 200)
+    assert found == store.studies.get("maths")
+    assert (dict(found.spec), list(found.spec)) == ({"z": 1, "candidates": 200, "a": 2}, ["z", "candidates", "a"])
+    assert found.spec_sha256 == content_hash(found.spec)
+    assert found.updated_at > study.updated_at
+    assert store.studies.set_candidates(study.id, 200) == found, "the same again changes nothing"
+    with pytest.raises(StorageError, match="no study with id nowhere"):
+        store.studies.set_candidates("nowhere", 1)
+
+
 def test_an_unknown_state_is_refused(store: Store, study: StudyRecord) -> None:
     with pytest.raises(StorageError, match="ck_studies_state"):
         store.studies.set_state(study.id, "asleep")  # type: ignore[arg-type]
