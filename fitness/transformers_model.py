@@ -10,13 +10,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..core.contracts.language_model import LanguageModel
 from ..core.errors import ConfigurationError, EvaluationError
+from .forward_schedule import ForwardSchedule, Request, line_up, plant
 from .generation import continue_greedily
-from .plan import Plan, Request, line_up, plant
-from .plan_cache import PlanCache
+from .schedule_cache import ScheduleCache
 from .token_cache import TokenCache, short
 from .tree_attention import deepest_tree, reads_trees
 
-_PLAN_BYTES = 256 << 20
+_SCHEDULE_BYTES = 256 << 20
 _GENERATION_TOKENS = 2048
 _LOGITS = 1 << 30
 """How many logits may exist at a time where the batch size is left to us (2 GiB in bfloat16)."""
@@ -48,7 +48,7 @@ class TransformersModel(LanguageModel):
         self.tokenizer = tokenizer
         self._batch_tokens = batch_tokens
         self._tokens = TokenCache(model, tokenizer)
-        self._plans = PlanCache(_PLAN_BYTES)
+        self._schedules = ScheduleCache(_SCHEDULE_BYTES)
         self._reads_trees: bool | None = None
         model.eval()  # type: ignore[no-untyped-call]
 
@@ -125,21 +125,23 @@ class TransformersModel(LanguageModel):
         self, kind: str, key: tuple[object, ...], requests: Callable[[], Sequence[Request]]
     ) -> npt.NDArray[np.float64]:
         trees = kind == "choices" and self._reads_trees is not False
-        plan = self._plan(kind, key, requests, trees)
-        if plan.has_branches and self._reads_trees is None:
+        schedule = self._schedule(kind, key, requests, trees)
+        if schedule.has_branches and self._reads_trees is None:
             self._reads_trees = reads_trees(self.model)
             if self._reads_trees is False:
-                plan = self._plan(kind, key, requests, False)
-        return plan.run(self.model)
+                schedule = self._schedule(kind, key, requests, False)
+        return schedule.run(self.model)
 
-    def _plan(self, kind: str, key: tuple[object, ...], requests: Callable[[], Sequence[Request]], trees: bool) -> Plan:
+    def _schedule(
+        self, kind: str, key: tuple[object, ...], requests: Callable[[], Sequence[Request]], trees: bool
+    ) -> ForwardSchedule:
         device, batch_tokens = self.model.device, self.batch_tokens
 
-        def make() -> Plan:
+        def make() -> ForwardSchedule:
             forest = plant(requests(), deepest_tree(self.model), batch_tokens) if trees else line_up(requests())
-            return Plan(forest, device, batch_tokens)
+            return ForwardSchedule(forest, device, batch_tokens)
 
-        return self._plans.get((kind, key, trees, device, batch_tokens), make)
+        return self._schedules.get((kind, key, trees, device, batch_tokens), make)
 
 
 def _check_finite(figures: npt.NDArray[np.float64], items: Sequence[str]) -> None:

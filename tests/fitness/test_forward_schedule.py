@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from heterosis.fitness.batch import groups
-from heterosis.fitness.plan import Plan, line_up, plant
+from heterosis.fitness.forward_schedule import ForwardSchedule, line_up, plant
 from heterosis.fitness.tree_attention import deepest_tree
 from heterosis.testing.tiny import FAMILIES
 from hypothesis import HealthCheck, given, settings
@@ -23,8 +23,8 @@ def _alone(alone, model, asked):
 @given(asked=requests, batch_tokens=st.integers(1, 200))
 def test_trees_give_what_each_sequence_gives_alone(model_of, alone, family, attention, asked, batch_tokens):
     model = model_of(family, 1, attn_implementation=attention)
-    plan = Plan(plant(asked, deepest_tree(model), 1024), model.device, batch_tokens)
-    np.testing.assert_allclose(plan.run(model), _alone(alone, model, asked), atol=1e-4, rtol=0)
+    schedule = ForwardSchedule(plant(asked, deepest_tree(model), 1024), model.device, batch_tokens)
+    np.testing.assert_allclose(schedule.run(model), _alone(alone, model, asked), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -32,9 +32,9 @@ def test_trees_give_what_each_sequence_gives_alone(model_of, alone, family, atte
 @given(asked=requests, batch_tokens=st.integers(1, 200))
 def test_chains_give_what_each_sequence_gives_alone(model_of, alone, family, asked, batch_tokens):
     model = model_of(family, 1)
-    plan = Plan(line_up(asked), model.device, batch_tokens)
-    assert not plan.has_branches
-    np.testing.assert_allclose(plan.run(model), _alone(alone, model, asked), atol=1e-4, rtol=0)
+    schedule = ForwardSchedule(line_up(asked), model.device, batch_tokens)
+    assert not schedule.has_branches
+    np.testing.assert_allclose(schedule.run(model), _alone(alone, model, asked), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("family", ["gemma3", "mistral"])
@@ -43,8 +43,8 @@ def test_a_sequence_longer_than_the_sliding_window_stands_alone(model_of, alone,
     asked = [(tuple(range(3, 13)), [(20, 21), (20, 22)]), ((3, 4), [(20, 21, 22), (20, 23, 24)])]
     forest = plant(asked, deepest_tree(model), 1024)
     assert [tree.is_chain for tree in forest.trees].count(False) == 1
-    plan = Plan(forest, model.device, 512)
-    np.testing.assert_allclose(plan.run(model), _alone(alone, model, asked), atol=1e-4, rtol=0)
+    schedule = ForwardSchedule(forest, model.device, 512)
+    np.testing.assert_allclose(schedule.run(model), _alone(alone, model, asked), atol=1e-4, rtol=0)
 
 
 def test_requests_that_begin_with_the_same_examples_share_them(model_of, alone):
@@ -54,7 +54,7 @@ def test_requests_that_begin_with_the_same_examples_share_them(model_of, alone):
     assert len(forest.trees) == 1
     assert len(forest.trees[0]) == 60 + 10 * 2
     model = model_of("llama", 1)
-    figures = Plan(forest, model.device, 512).run(model)
+    figures = ForwardSchedule(forest, model.device, 512).run(model)
     np.testing.assert_allclose(figures, _alone(alone, model, asked), atol=1e-4, rtol=0)
 
 

@@ -1,4 +1,4 @@
-"""A plan: the batches that answer some requests, made once and run for every candidate."""
+"""A forward schedule: the batches that answer some requests, made once and run for every candidate."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def line_up(requests: Sequence[Request]) -> Forest:
     return plant(requests, deepest=0, widest=0)
 
 
-class Plan:
+class ForwardSchedule:
     """The batches of a forest, on a device.
 
     Attributes:
@@ -102,7 +102,7 @@ class Plan:
 
     @property
     def nbytes(self) -> int:
-        """Memory that the plan holds, in bytes."""
+        """Memory that the schedule holds, in bytes."""
         return sum(batch.nbytes for batch in self.batches) + int(self._edges.nbytes)
 
     def run(self, model: PreTrainedModel) -> npt.NDArray[np.float64]:
