@@ -34,6 +34,7 @@ BROKEN = {
     "negative error": (lambda m: Estimate(1.0, -0.1, 1), {}, "the standard error -0.1 is negative"),
     "infinite error": (lambda m: Estimate(1.0, float("inf"), 1), {}, "the standard error is infinite"),
     "no items": (lambda m: Estimate(1.0, 0.0, 0), {}, "counts 0 items"),
+    "no share": (lambda m: Estimate(1.5, 0.1, 9), {"share": True}, "the value 1.5 is no share; set `share` to false"),
     "random": (lambda m: Estimate(random.random(), 0.0, 1), {}, "was measured as"),
     "raises": (lambda m: 1 / 0, {}, "raised ZeroDivisionError"),
     "changes the recipe": (changes_the_recipe, {}, "the recipe was changed"),

@@ -1,5 +1,6 @@
 import pytest
 from heterosis.core.contracts import Item, Task
+from heterosis.core.estimate import Estimate
 from heterosis.fitness.transformers_model import TransformersModel
 from heterosis.plugins.tasks.multiple_choice import MultipleChoice
 from heterosis.testing.tasks import check_task
@@ -58,6 +59,11 @@ class _Percent(_Broken):
         return [50.0 for _ in items]
 
 
+class _Surprised(_Broken):
+    def summarise(self, items, scores):
+        return Estimate(12.5, 0.1, len(items))
+
+
 class _Lazy(_Broken):
     def score(self, model, items):
         return super().score(model, items[:2])
@@ -83,6 +89,7 @@ class _SameIds(_Broken):
         (_Growing, "scoring changed the items' data"),
         (_Sorted, "when asked"),
         (_Percent, "has the score 50.0"),
+        (_Surprised, "the summary is 12.5, which is no share; set `share` to false"),
         (_Lazy, "2 scores for 5 items"),
         (_Careless, "took an unknown option"),
         (_SameIds, r"share the ids \['id'\]"),
