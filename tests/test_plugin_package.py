@@ -11,8 +11,10 @@ import pytest
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin"
 
 PROGRAM = """
+import json
 import sys
 from pathlib import Path
+import heterosis as ht
 from heterosis.core import registry
 from heterosis.core.executors import LiveExecutor, resident_model, write_model
 from heterosis.core.merge_space import Merge
@@ -44,6 +46,18 @@ tensors = load_file(out / "model.safetensors")
 print(all(torch.equal(tensor, state[name]) for name, tensor in tensors.items()), "same bits")
 base = space.checkpoints["base"]
 print(all(not torch.equal(tensor, base.read(name)) for name, tensor in tensors.items() if "proj" in name), "merged")
+
+items = out.parent / "words.jsonl"
+items.write_text("".join(
+    json.dumps({"id": str(n), "prompt": f"number {n} is", "choices": ["one", "two", "three"], "answer": n % 3}) + "\\n"
+    for n in range(12)
+))
+goals = [ht.maximize("accuracy", task=str(items), items=4), ht.minimize("task_vector_mass")]
+study = ht.Study("plugin", space, goals, optimizer="nsga2", seed=3, storage=out.parent / "plugin.db")
+study.optimize(candidates=8)
+print(sorted({candidate.recipe.merge_method for candidate in study.candidates}), "searched")
+masses = [candidate.measurements["search"]["task_vector_mass"].mean for candidate in study.candidates]
+print(len(masses) == 8 and len(set(masses)) > 1, "measured")
 """
 
 
@@ -74,6 +88,8 @@ def test_an_installed_plugin_is_found_searched_built_and_checked(environment, ch
         "True materialised",
         "True same bits",
         "True merged",
+        "['median', 'ties'] searched",
+        "True measured",
     ]
 
 
