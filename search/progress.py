@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -38,20 +37,3 @@ Listener: TypeAlias = Callable[[Progress], None]
 
 def silent(_progress: Progress) -> None:
     """Nobody listens."""
-
-
-class Stopwatch:
-    """Times the evaluations of this run, to foresee the rest."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._done = 0
-
-    def lap(self) -> None:
-        """One more evaluation is done."""
-        self._done += 1
-
-    @property
-    def seconds_each(self) -> float | None:
-        """Mean seconds of an evaluation, or None if none is done."""
-        return (time.monotonic() - self._started) / self._done if self._done else None

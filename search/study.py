@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
@@ -19,9 +19,10 @@ from ..core.study_spec import DEFAULT_FINALISTS, StudySpec
 from ..storage import CandidateRecord, Store, StudyRecord
 from .candidate import Candidate, name_of
 from .goals import Goal
-from .progress import Listener, Progress, Stopwatch, silent
-from .ranking import front_of, ranked, values_of
+from .progress import Listener, silent
+from .ranking import front_of, ranked
 from .report import Report, report_of
+from .reporter import Reporter
 
 if TYPE_CHECKING:  # what evaluates needs transformers, which takes seconds to import: too long just to look
     from ..fitness.evaluator import Evaluator
@@ -225,35 +226,8 @@ class Study:
     def _candidate(self, record: CandidateRecord) -> Candidate:
         return Candidate(record, self.spec.space, self.store)
 
-    def _reporter(self, stage: Stage, whole: int, listener: Listener) -> Callable[[], None]:
-        watch = Stopwatch()
-        objective = self.spec.objectives[0]
-
-        def evaluated() -> None:
-            watch.lap()
-            records = self.store.candidates.all(self.record.id, None if stage == "test" else "bred")
-            over = [
-                record
-                for record in records
-                if stage in record.evaluations and record.evaluations[stage].state not in ("queued", "running")
-            ]
-            best = ranked([record for record in over if record.kind == "bred"], objective, stage)
-            last = max(over, key=lambda record: record.evaluations[stage].finished_at or record.created_at)
-            each = watch.seconds_each
-            listener(
-                Progress(
-                    stage=stage,
-                    done=len(over),
-                    whole=max(whole, len(over)),
-                    failed=sum(record.evaluations[stage].state == "failed" for record in over),
-                    last=name_of(last),
-                    best=f"{name_of(best[0])}: {values_of(best[0], [objective], stage)[0]:.3f}" if best else "",  # type: ignore[index]
-                    seconds_each=each,
-                    seconds_left=None if each is None else each * max(whole - len(over), 0),
-                )
-            )
-
-        return evaluated
+    def _reporter(self, stage: Stage, whole: int, listener: Listener) -> Reporter:
+        return Reporter(self.store, self.record.id, self.spec.objectives[0], stage, whole, listener)
 
     @cached_property
     def _evaluator(self) -> Evaluator:
