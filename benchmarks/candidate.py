@@ -5,7 +5,8 @@
 Two experts of the quickstart are merged with new weights for every candidate, and 20 multiple-choice items are asked.
 The usual path: mergekit merges in-process and writes to disk, transformers loads what it wrote, and each choice is
 scored alone (prompt + choice in one forward pass). Here: the plan is written into the resident model, and all choices
-are scored on token trees. Both work in bfloat16 with the same threads, alternating, after one candidate to warm up.
+are scored on token trees. Both work in bfloat16 with the same threads, one after the other, each after a candidate to
+warm up, as in a search. The bar is for the quickstart's method; TIES is shown beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,8 @@ from .bars import Bar, finish, parser
 QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart.yaml"
 EXPERTS = ("italian", "addition")
 ITEMS_EACH = 10
-METHODS: dict[str, dict[str, float]] = {
-    "task_arithmetic": {},
-    "ties": {"density": 0.5},
-    "dare_linear": {"density": 0.5},
-}
+METHODS: dict[str, dict[str, float]] = {"task_arithmetic": {}, "ties": {"density": 0.5}}
+METHOD_OF_THE_BAR = "task_arithmetic"
 PHASES = ("merge", "load", "score")
 BOUND = 8.0
 
@@ -52,21 +49,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         base, experts = dense_checkpoints(Path(folder))
         here, usual = Here(base, experts), Usual(Path(folder) / "merged")
-        rows, bars = [], []
+        rows: list[tuple[str, ...]] = []
+        bars: list[Bar] = []
         for method in list(METHODS)[: 1 if arguments.quick else None]:
             repetitions = 2 if arguments.quick else 4
-            timed: dict[str, list[dict[str, float]]] = {"here": [], "usual": []}
-            for number in range(repetitions + 1):
-                configuration = recipe(method, base, experts, 0.4 + 0.1 * number)
-                ours, our_scores = here.evaluate(configuration)
-                theirs, their_scores = usual.evaluate(configuration, here.items)
-                check_agreement(our_scores, their_scores)
-                if number:
-                    timed["here"].append(ours)
-                    timed["usual"].append(theirs)
-            rows += [row(method, name, times) for name, times in timed.items()]
-            bars.append(Bar(f"{method}: usual / here", median(timed["usual"]) / median(timed["here"]), BOUND))
-    columns = ("method, path", *(f"{phase} s" for phase in PHASES), "candidate s")
+            weights = [0.4 + 0.1 * number for number in range(repetitions + 1)]
+            configurations = [recipe(method, base, experts, weight) for weight in weights]
+            ours = [here.evaluate(configuration) for configuration in configurations]
+            theirs = [usual.evaluate(configuration, here.items) for configuration in configurations]
+            check_agreement([scores for _, scores in ours], [scores for _, scores in theirs])
+            times = {"here": [timed for timed, _ in ours[1:]], "usual": [timed for timed, _ in theirs[1:]]}
+            ratio = median(times["usual"]) / median(times["here"])
+            rows += [row(method, "usual", times["usual"], ""), row(method, "here", times["here"], f"{ratio:.1f}x")]
+            if method == METHOD_OF_THE_BAR:
+                bars.append(Bar(f"{method}: usual / here", ratio, BOUND))
+    columns = ("method, path", *(f"{phase} s" for phase in PHASES), "candidate s", "faster")
     title = f"Seconds per candidate, {len(EXPERTS)} experts, {ITEMS_EACH * len(EXPERTS)} items (medians)"
     finish(title, columns, rows, bars, arguments.json)
 
@@ -160,13 +157,17 @@ class Clock:
         return elapsed
 
 
-def check_agreement(ours: list[list[float]], theirs: list[list[float]]) -> None:
+def check_agreement(ours: list[list[list[float]]], theirs: list[list[list[float]]]) -> None:
     """Both paths must have done the same work: rounding in bfloat16 may turn a near tie, but no more."""
-    pairs = zip(ours, theirs, strict=True)
-    same = sum(mine.index(max(mine)) == other.index(max(other)) for mine, other in pairs)
-    if same < 0.75 * len(ours):
+    pairs = [
+        (mine.index(max(mine)), other.index(max(other)))
+        for mine_all, other_all in zip(ours, theirs, strict=True)
+        for mine, other in zip(mine_all, other_all, strict=True)
+    ]
+    same = sum(mine == other for mine, other in pairs)
+    if same < 0.8 * len(pairs):
         raise SystemExit(
-            f"the two paths agree on {same} of {len(ours)} items only: they have not scored the same model"
+            f"the paths agree on {same} of {len(pairs)} answers only: they have not scored the same models"
         )
 
 
@@ -178,9 +179,9 @@ def median(timed: list[dict[str, float]]) -> float:
     return statistics.median(seconds(times) for times in timed)
 
 
-def row(method: str, name: str, timed: list[dict[str, float]]) -> tuple[str, ...]:
-    phase: Callable[[str], str] = lambda key: f"{statistics.median(times[key] for times in timed):.2f}"  # noqa: E731
-    return (f"{method}, {name}", *(phase(key) for key in PHASES), f"{median(timed):.2f}")
+def row(method: str, path: str, timed: list[dict[str, float]], faster: str) -> tuple[str, ...]:
+    phases = (f"{statistics.median(times[phase] for times in timed):.2f}" for phase in PHASES)
+    return (f"{method}, {path}", *phases, f"{median(timed):.2f}", faster)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def shortened(spec: StudySpec) -> StudySpec:
 
 
 def figure(estimate: Estimate) -> str:
-    low, high = estimate.interval(CONFIDENCE)
+    low, high = estimate.interval(share=True, confidence=CONFIDENCE)
     return f"{estimate.mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
@@ -77,7 +77,7 @@ def draw(report: Report, path: Path) -> None:
     width = 0.8 / len(report.rows)
     for place, (row, colour) in enumerate(zip(report.rows, colours, strict=True)):
         means = [row.figures[column].mean for column in report.columns]
-        ends = [row.figures[column].interval(CONFIDENCE) for column in report.columns]
+        ends = [row.figures[column].interval(share=True, confidence=CONFIDENCE) for column in report.columns]
         reach = [
             [m - low for m, (low, _) in zip(means, ends, strict=True)],
             [high - m for m, (_, high) in zip(means, ends, strict=True)],
@@ -97,11 +97,15 @@ def draw(report: Report, path: Path) -> None:
 def bars(report: Report, elapsed: float) -> list[Bar]:
     column = report.columns[0]
     *references, winner = [row.figures[column] for row in report.rows]
-    low, _ = winner.interval(CONFIDENCE)
+    low, _ = winner.interval(share=True, confidence=CONFIDENCE)
     experts = [row.figures[column] for row in report.rows if row.name in EXPERTS]
     return [
         Bar("winner above the best of base, experts and average", winner.mean - max(r.mean for r in references), 0.0),
-        Bar("winner's interval above the best expert's", low - max(e.interval(CONFIDENCE)[1] for e in experts), 0.0),
+        Bar(
+            "winner's interval above the best expert's",
+            low - max(e.interval(share=True, confidence=CONFIDENCE)[1] for e in experts),
+            0.0,
+        ),
         Bar(f"seconds left of {SECONDS:.0f}", SECONDS - elapsed, 0.0),
     ]
 

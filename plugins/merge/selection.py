@@ -51,6 +51,8 @@ def _kth_largest(values: npt.NDArray[np.floating], k: int) -> np.floating:
         upper = sample[max(int(share * sample.size - slack), 0)]
         lower = sample[min(int(share * sample.size + slack), sample.size - 1)]
         above = int(np.count_nonzero(values > upper))
+        if lower == upper and above < k <= int(np.count_nonzero(values >= lower)):
+            return np.asarray(upper)[()]  # a level that many values share, as in differences of bfloat16 weights
         inside = values[(values >= lower) & (values <= upper)]
         if above < k <= above + inside.size:
             return _select(inside, k - above)

@@ -43,4 +43,4 @@ def trim(change: torch.Tensor, density: float) -> torch.Tensor:
     if density <= 0 or elements == 0:
         return torch.zeros_like(change)
     kept = largest(change.abs().reshape(-1), max(1, int(density * elements)))
-    return change * kept.view_as(change)
+    return change * kept.view_as(change).to(change.dtype)
