@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 
 
+@lru_cache(maxsize=1 << 16)
 def derived_seed(seed: int, *purpose: str | int) -> int:
     """A seed in [0, 2^32) for one purpose: the same study seed and purpose always give the same one.
 

@@ -17,8 +17,17 @@ BLOCK_ELEMENTS = 1 << 18
 """An element-wise merge goes through a tensor in blocks of so many, whose intermediate results stay in the cache."""
 
 
-def compute(tensor: TensorPlan, sources: Mapping[str, Checkpoint], device: torch.device | str = "cpu") -> torch.Tensor:
-    """The planned tensor, in its final dtype, on `device`.
+def compute(
+    tensor: TensorPlan,
+    sources: Mapping[str, Checkpoint],
+    device: torch.device | str = "cpu",
+    into: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The planned tensor, in its final dtype.
+
+    Args:
+        into: written and returned if given (of the planned shape and dtype, contiguous); else a new tensor on `device`
+            is made. If an error is raised, what was written of it is finite.
 
     Raises:
         MaterialiseError: the result is not finite, or has not the planned shape.
@@ -27,9 +36,9 @@ def compute(tensor: TensorPlan, sources: Mapping[str, Checkpoint], device: torch
     method: MergeMethod = registry.load("merge_methods", step.method)()
     base = None if step.base is None else sources[step.base].read(tensor.name)
     inputs = [sources[reference].read(tensor.name) for reference in step.sources]
-    result = torch.empty(tensor.info.shape, dtype=tensor.info.dtype, device=device)
+    result = torch.empty(tensor.info.shape, dtype=tensor.info.dtype, device=device) if into is None else into
     with torch.no_grad():
-        if method.elementwise:
+        if method.elementwise and result.device.type == "cpu":
             flat = result.view(-1)
             for start in range(0, max(flat.numel(), 1), BLOCK_ELEMENTS):
                 block = slice(start, start + BLOCK_ELEMENTS)
@@ -38,8 +47,6 @@ def compute(tensor: TensorPlan, sources: Mapping[str, Checkpoint], device: torch
                 _put(merged, flat[block], tensor.name, step)
         else:
             _put(_merge(method, step, base, inputs, result.device), result, tensor.name, step)
-        if result.is_floating_point() and not _is_finite(result):
-            raise MaterialiseError(f"{tensor.name} has values that are not finite after {step.method}")
     return result
 
 
@@ -60,7 +67,10 @@ def _put(merged: torch.Tensor, target: torch.Tensor, name: str, step: MergeStep)
         raise MaterialiseError(
             f"{name}: {step.method} gave the shape {list(merged.shape)}, planned was {list(target.shape)}"
         )
-    target.copy_(merged)
+    final = merged.to(target.dtype)
+    if final.is_floating_point() and not _is_finite(final):
+        raise MaterialiseError(f"{name} has values that are not finite after {step.method}")
+    target.copy_(final)
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:

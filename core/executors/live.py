@@ -38,10 +38,8 @@ class LiveExecutor:
             if self._loaded.get(tensor.name) == tensor.hash:
                 continue
             target = self._targets[tensor.name]
-            value = compute(tensor, plan.sources, target.device)
             self._loaded.pop(tensor.name, None)
-            with torch.no_grad():
-                target.copy_(value)
+            compute(tensor, plan.sources, target.device, target.data)
             self._loaded[tensor.name] = tensor.hash
             computed += 1
         return computed

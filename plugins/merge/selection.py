@@ -52,7 +52,8 @@ def _kth_largest(values: npt.NDArray[np.floating], k: int) -> np.floating:
         lower = sample[min(int(share * sample.size + slack), sample.size - 1)]
         above = int(np.count_nonzero(values > upper))
         if lower == upper and above < k <= int(np.count_nonzero(values >= lower)):
-            return np.asarray(upper)[()]  # a level that many values share, as in differences of bfloat16 weights
+            level: np.floating = upper  # one that many values share, as in differences of bfloat16 weights
+            return level
         inside = values[(values >= lower) & (values <= upper)]
         if above < k <= above + inside.size:
             return _select(inside, k - above)
