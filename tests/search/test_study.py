@@ -6,6 +6,8 @@ from heterosis.core import registry
 from heterosis.core.study_spec import TaskSpec
 from heterosis.storage import Store
 
+pytestmark = pytest.mark.end_to_end
+
 
 def test_a_study_from_the_first_line_to_a_model_that_loads(study, tmp_path):
     from transformers import AutoModelForCausalLM

@@ -9,6 +9,8 @@ from heterosis.core.errors import ConfigurationError, OptimizerError
 from heterosis.plugins.tasks.multiple_choice import MultipleChoice
 from heterosis.testing.checkpoints import write_tiny
 
+pytestmark = pytest.mark.end_to_end
+
 
 class Broken(MultipleChoice):
     """Fails the evaluations that are listed by their number, from 1."""

@@ -9,6 +9,16 @@ import yaml
 from heterosis.service.cli import app
 from typer.testing import CliRunner
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    """Whatever stands here runs whole studies through the command line."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.end_to_end)
+
+
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 STAGES = {"search": (12, 0), "validation": (12, 12), "test": (20, 24)}
 

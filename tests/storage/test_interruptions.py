@@ -13,6 +13,8 @@ from heterosis.storage.tables import studies
 from heterosis.storage.uninterrupted import uninterrupted
 from sqlalchemy import update
 
+pytestmark = pytest.mark.slow
+
 HAMMER = """
 import os, random, signal, sys, threading, time
 from heterosis.storage import Store

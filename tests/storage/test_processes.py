@@ -13,6 +13,8 @@ import pytest
 from heterosis.storage import NewProposal, Store, StudyRecord
 from sqlalchemy import text
 
+pytestmark = pytest.mark.slow
+
 WORKER = """
 import sys
 from heterosis.core.errors import StorageError
