@@ -11,6 +11,7 @@ import torch
 from . import strict_yaml
 from .errors import ConfigurationError, did_you_mean
 from .genome import content_hash
+from .parsing import check_keys
 from .settings import Setting, dump_setting, parse_setting
 
 _KEYS = ("merge_method", "base_model", "models", "parameters", "dtype", "out_dtype", "seed")
@@ -64,8 +65,7 @@ class Recipe:
         for key in content:
             if key in _NOT_YET:
                 raise ConfigurationError(f"{origin}: `{key}` is not supported yet; list whole checkpoints in `models`")
-            if key not in _KEYS:
-                raise ConfigurationError(f"{origin}: unknown key {key!r}. {did_you_mean(key, _KEYS)}")
+        check_keys(content, _KEYS, origin)
         models = content.get("models")
         if not isinstance(models, list) or not models:
             raise ConfigurationError(f"{origin}: `models` must list at least one checkpoint")
@@ -127,9 +127,7 @@ def _parse_model(content: Any, origin: str) -> RecipeModel:
         return RecipeModel(content)
     if not isinstance(content, dict) or not isinstance(content.get("model"), str):
         raise ConfigurationError(f"{origin}: an entry of `models` must name its `model`: {content!r}")
-    for key in content:
-        if key not in ("model", "parameters"):
-            raise ConfigurationError(f"{origin}: unknown key {key!r}. {did_you_mean(key, ('model', 'parameters'))}")
+    check_keys(content, ("model", "parameters"), origin)
     return RecipeModel(content["model"], _parse_parameters(content.get("parameters"), f"{origin}, {content['model']}"))
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from .errors import ConfigurationError, did_you_mean
 from .layout import MODULES, Place
+from .parsing import check_keys
 
 Scalar: TypeAlias = float | int | bool
 _KEYS = ("layers", "module", "filter", "value")
@@ -79,9 +80,7 @@ def parse_setting(content: Any, where: str) -> Setting:
 
 
 def _parse_rule(content: Mapping[str, Any], where: str) -> Rule:
-    for key in content:
-        if key not in _KEYS:
-            raise ConfigurationError(f"{where}: unknown key {key!r}. {did_you_mean(str(key), _KEYS)}")
+    check_keys(content, _KEYS, where)
     if "value" not in content:
         raise ConfigurationError(f"{where}: a rule needs a `value`: {dict(content)}")
     layers = content.get("layers")

@@ -13,11 +13,12 @@ import torch
 from .checkpoints import SourceSet, check_compatible
 from .checkpoints.open import quiet
 from .contracts.provider import Progress
-from .errors import ConfigurationError, did_you_mean
+from .errors import ConfigurationError
 from .gene_space import GeneSpace
 from .genome import Genome
 from .layout import layer_count
 from .merge_space import Merge
+from .parsing import check_keys
 from .recipe import Recipe, RecipeModel
 from .settings import Rule
 
@@ -60,9 +61,7 @@ class Space:
         Raises:
             ConfigurationError: a key is missing or unknown (with the nearest valid one), or a value is of a wrong kind.
         """
-        for key in content:
-            if key not in _KEYS:
-                raise ConfigurationError(f"space: unknown key {key!r}. {did_you_mean(key, _KEYS)}")
+        check_keys(content, _KEYS, "space")
         for key in _KEYS:
             if not content.get(key):
                 raise ConfigurationError(f"space: `{key}` is missing")
