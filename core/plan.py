@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -20,20 +20,27 @@ from .seeds import derived_seed
 from .settings import Scalar, Setting, value_for
 
 
+class Operand(NamedTuple):
+    """A tensor that goes into a merge: which checkpoint (by reference) holds it, and under which name."""
+
+    checkpoint: str
+    tensor: str
+
+
 @dataclass(frozen=True)
 class MergeStep:
-    """Merging one tensor: the method, whose tensors, and the values of its parameters.
+    """Merging one tensor: the method, the tensors that go into it, and the values of its parameters.
 
     Attributes:
-        base: the reference of the base checkpoint, or None.
-        sources: references, in order.
+        base: the common ancestor's tensor, or None.
+        sources: in the recipe's order.
         dtype: what the arithmetic is done in.
         seed: this tensor's own.
     """
 
     method: str
-    base: str | None
-    sources: tuple[str, ...]
+    base: Operand | None
+    sources: tuple[Operand, ...]
     per_source: Mapping[str, tuple[float, ...]]
     shared: Mapping[str, float | bool]
     dtype: torch.dtype
@@ -42,7 +49,7 @@ class MergeStep:
 
 @dataclass(frozen=True)
 class TensorPlan:
-    """How one tensor comes about: `steps` in order; the first reads the checkpoints' tensors called `name`."""
+    """How the tensor that will be called `name` comes about: `steps` in order."""
 
     name: str
     info: TensorInfo
@@ -92,7 +99,7 @@ def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
     layers = layer_count(template.tensors)
     needed = needed_tensors(template)
     tensors = tuple(
-        TensorPlan(name, TensorInfo(info.shape, out), (_without_idle_merge(step, name, method, sources),))
+        TensorPlan(name, TensorInfo(info.shape, out), (_without_idle_merge(step, method, sources),))
         for name, info in template.tensors.items()
         if name in needed
         for out, step in [_plan_tensor(recipe, method, base, models, name, info, layers)]
@@ -136,7 +143,7 @@ def _plan_tensor(
     out = torch_dtype(recipe.out_dtype) if recipe.out_dtype else work
     if not info.dtype.is_floating_point:
         reference = base or models[0].model
-        return info.dtype, MergeStep("passthrough", None, (reference,), {}, {}, info.dtype, 0)
+        return info.dtype, MergeStep("passthrough", None, (Operand(reference, name),), {}, {}, info.dtype, 0)
     place = place_of(name)
 
     def value(spec: ParameterSpec, settings: list[Setting | None]) -> Scalar:
@@ -156,17 +163,22 @@ def _plan_tensor(
         if spec.scope == "shared"
     }
     seed = derived_seed(recipe.seed, "merge", name)
-    return out, MergeStep(method.name, base, tuple(entry.model for entry in models), per_source, shared, work, seed)
+    ancestor = None if base is None else Operand(base, name)
+    merged = tuple(Operand(entry.model, name) for entry in models)
+    return out, MergeStep(method.name, ancestor, merged, per_source, shared, work, seed)
 
 
 def _without_idle_merge(
-    step: MergeStep, name: str, method: type[MergeMethod], sources: Mapping[str, Checkpoint]
+    step: MergeStep, method: type[MergeMethod], sources: Mapping[str, Checkpoint]
 ) -> MergeStep:
     """The base's own tensor where no source changes it (adapters leave embeddings and norms alone, for example)."""
     if step.base is None or not method.keeps_base:
         return step
-    base = sources[step.base]
-    if not all(sources[reference].shares(name, base) for reference in step.sources):
+    base = sources[step.base.checkpoint]
+    if not all(
+        operand.tensor == step.base.tensor and sources[operand.checkpoint].shares(operand.tensor, base)
+        for operand in step.sources
+    ):
         return step
     return MergeStep("passthrough", None, (step.base,), {}, {}, step.dtype, 0)
 

@@ -3,7 +3,7 @@
 from .executor import Executor
 from .exporter import Exporter
 from .language_model import LanguageModel
-from .merge_method import MergeMethod, MergeParameters, ParameterSpec
+from .merge_method import MergeMethod, MergeParameters, OnePassMethod, ParameterSpec
 from .objective import Direction, Measured, Objective
 from .optimizer import Optimizer, Proposal, Told
 from .provider import Provider
@@ -19,6 +19,7 @@ __all__ = [
     "MergeMethod",
     "MergeParameters",
     "Objective",
+    "OnePassMethod",
     "Optimizer",
     "ParameterSpec",
     "Proposal",

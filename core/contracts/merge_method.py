@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
+
+from ..forms import Form
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,13 @@ class MergeParameters:
         per_source: for each parameter of scope `source`, a value for each source in order.
         shared: for each parameter of scope `shared`, its value.
         seed: in [0, 2^32), this tensor's own; a random method draws from it alone.
+        prepared: what the method's `prepare` gave for these very tensors, or None if nobody asked it.
     """
 
     per_source: Mapping[str, tuple[float, ...]]
     shared: Mapping[str, float | bool]
     seed: int = 0
+    prepared: Any = None
 
 
 class MergeMethod(ABC):
@@ -61,6 +65,17 @@ class MergeMethod(ABC):
     elementwise: ClassVar[bool] = False
     paper: ClassVar[str] = ""
 
+    def prepare(self, base: torch.Tensor | None, sources: Sequence[torch.Tensor]) -> Any:
+        """What `merge` needs to know of these tensors whatever the parameters (norms, inner products, thresholds).
+
+        An executor that merges the same tensors again and again calls it once and hands the result back as
+        `parameters.prepared`; `merge` must give the same without it. It should be much smaller than the tensors.
+
+        Args:
+            base, sources: as for `merge`, but as stored: their dtypes may differ.
+        """
+        return None
+
     @abstractmethod
     def merge(
         self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
@@ -75,3 +90,28 @@ class MergeMethod(ABC):
         Returns:
             A tensor of the same shape, dtype and device, sharing no memory with the inputs that a caller may change.
         """
+
+
+class OnePassMethod(MergeMethod):
+    """A merge method that comes down to a form (core/forms.py) as soon as its parameters are known.
+
+    Executors run forms in one pass of the data, on all cores, several times faster than torch's own operations.
+    """
+
+    @abstractmethod
+    def form(
+        self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
+    ) -> Form:
+        """The form of this merge.
+
+        Args:
+            base, sources: as stored: floating dtypes, which may differ; what is reduced over them (norms, thresholds)
+                is to be taken in float32 at least. Looking at a tensor may cost a pass over it, so a method that
+                knows enough from `parameters` should not.
+        """
+
+    def merge(
+        self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
+    ) -> torch.Tensor:
+        """The form, applied."""
+        return self.form(base, sources, parameters).apply(base, sources)

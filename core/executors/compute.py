@@ -34,8 +34,8 @@ def compute(
     """
     (step,) = tensor.steps
     method: MergeMethod = registry.load("merge_methods", step.method)()
-    base = None if step.base is None else sources[step.base].read(tensor.name)
-    inputs = [sources[reference].read(tensor.name) for reference in step.sources]
+    base = None if step.base is None else sources[step.base.checkpoint].read(step.base.tensor)
+    inputs = [sources[operand.checkpoint].read(operand.tensor) for operand in step.sources]
     result = torch.empty(tensor.info.shape, dtype=tensor.info.dtype, device=device) if into is None else into
     with torch.no_grad():
         if method.elementwise and result.device.type == "cpu":

@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
 
 import torch
 
-from ...core.contracts import MergeMethod, MergeParameters, ParameterSpec
+from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
+from ...core.forms import TaskVectorSum, Term, thinned
 from ...core.seeds import derived_seed
-from .arithmetic import DENSITY, LAMBDA, WEIGHT, consensus_sum, weighted_sum
+from .task_vectors import DENSITY, LAMBDA, WEIGHT, task_vector_sum
 
-_PARAMETERS = (
-    WEIGHT,
-    DENSITY,
-    ParameterSpec("normalize", "shared", default=False),
-    ParameterSpec("rescale", "shared", default=True),
-    LAMBDA,
-)
 _SMALLEST_NORM = 1e-7
 
 
-class DareLinear(MergeMethod):
+class _Dare(OnePassMethod):
+    consensus: ClassVar[bool]
+    parameters = (
+        WEIGHT,
+        DENSITY,
+        ParameterSpec("normalize", "shared", default=False),
+        ParameterSpec("rescale", "shared", default=True),
+        LAMBDA,
+    )
+    keeps_base = True
+    paper = "https://arxiv.org/abs/2311.03099"
+
+    def form(
+        self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
+    ) -> TaskVectorSum:
+        """The base plus the sum of the thinned task vectors."""
+        assert base is not None
+        terms = []
+        for number, (weight, density) in enumerate(
+            zip(parameters.per_source["weight"], parameters.per_source["density"], strict=True)
+        ):
+            term = Term(weight, keep=density, seed=derived_seed(parameters.seed, "dare", number))
+            if parameters.shared["rescale"] and density < 1:
+                term = rescaled(term, base, sources[number])
+            terms.append(term)
+        return task_vector_sum(terms, parameters, self.consensus)
+
+
+class DareLinear(_Dare):
     """Each element of a task vector is kept with probability `density`; what is kept is rescaled and summed.
 
     `weight` and `density` of each source; `normalize` (default false); `rescale` (default true) gives the kept
@@ -28,54 +52,24 @@ class DareLinear(MergeMethod):
     """
 
     name = "dare_linear"
-    parameters = _PARAMETERS
-    keeps_base = True
-    paper = "https://arxiv.org/abs/2311.03099"
-
-    def merge(
-        self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
-    ) -> torch.Tensor:
-        """The base plus the weighted sum of the thinned task vectors."""
-        assert base is not None
-        return weighted_sum(base, _thinned(base, sources, parameters), parameters)
+    consensus = False
 
 
-class DareTies(MergeMethod):
+class DareTies(_Dare):
     """As `dare_linear`, but an element counts only where it agrees with the elected sign, as in TIES."""
 
     name = "dare_ties"
-    parameters = _PARAMETERS
-    keeps_base = True
-    paper = "https://arxiv.org/abs/2311.03099"
-
-    def merge(
-        self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
-    ) -> torch.Tensor:
-        """The base plus the thinned task vectors, summed where their signs agree."""
-        assert base is not None
-        return consensus_sum(base, _thinned(base, sources, parameters), parameters)
+    consensus = True
 
 
-def _thinned(base: torch.Tensor, sources: Sequence[torch.Tensor], parameters: MergeParameters) -> list[torch.Tensor]:
-    return [
-        drop(source - base, density, bool(parameters.shared["rescale"]), derived_seed(parameters.seed, "dare", number))
-        for number, (source, density) in enumerate(zip(sources, parameters.per_source["density"], strict=True))
-    ]
-
-
-def drop(change: torch.Tensor, density: float, rescale: bool, seed: int) -> torch.Tensor:
-    """Keeps each element with probability `density`, and its l1 norm if `rescale`.
-
-    The mask is drawn on the CPU, so that every device draws the same one.
-    """
-    if density >= 1:
-        return change
-    generator = torch.Generator().manual_seed(seed)
-    draws = torch.empty(change.shape, dtype=torch.float32).uniform_(generator=generator)
-    kept = change * (draws < density).to(change.device)
-    if not rescale:
-        return kept
-    before, after = change.abs().sum(dtype=torch.float32), kept.abs().sum(dtype=torch.float32)
+def rescaled(term: Term, base: torch.Tensor, source: torch.Tensor) -> Term:
+    """The term with the scale that gives what it keeps the l1 norm of the whole task vector."""
+    before = _norm(base, source, Term(1.0))
+    after = _norm(base, source, term)
     if before < _SMALLEST_NORM or after < _SMALLEST_NORM:
-        return kept
-    return kept * (before / after).to(kept.dtype)
+        return term
+    return replace(term, scale=before / after)
+
+
+def _norm(base: torch.Tensor, source: torch.Tensor, term: Term) -> float:
+    return float(thinned(source.float(), base.float(), term).abs().sum(dtype=torch.float64))

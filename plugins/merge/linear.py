@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from ...core.contracts import MergeMethod, MergeParameters, ParameterSpec
-from .arithmetic import accumulator
+from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
+from ...core.forms import WeightedSum
 
 
-class Linear(MergeMethod):
+class Linear(OnePassMethod):
     """sum_i w_i x_i, divided by sum_i w_i if `normalize`; summed in float32 at least.
 
     `weight` of each source; `normalize` (default true).
@@ -22,17 +22,14 @@ class Linear(MergeMethod):
         ParameterSpec("normalize", "shared", default=True),
     )
     base_required = False
-    elementwise = True
     paper = "https://arxiv.org/abs/2203.05482"
 
-    def merge(
+    def form(
         self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
-    ) -> torch.Tensor:
+    ) -> WeightedSum:
         """Weighted mean; weights that sum to zero give values that are not finite if `normalize`."""
         weights = parameters.per_source["weight"]
-        total = accumulator(sources[0])
-        for source, weight in zip(sources, weights, strict=True):
-            total.add_(source.to(total.dtype), alpha=weight)
-        if parameters.shared["normalize"]:
-            total.div_(torch.tensor(weights, dtype=total.dtype).sum())
-        return total.to(sources[0].dtype)
+        if not parameters.shared["normalize"]:
+            return WeightedSum(weights)
+        total = sum(weights)
+        return WeightedSum(tuple(weight / total if total else float("nan") for weight in weights))

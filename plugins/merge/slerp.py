@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from ...core.contracts import MergeMethod, MergeParameters, ParameterSpec
+from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
+from ...core.forms import WeightedSum
+from .inner_products import inner_products
 
 _COLLINEAR = 0.9995
 _SMALLEST_NORM = 1e-8
 
 
-class Slerp(MergeMethod):
+class Slerp(OnePassMethod):
     """sin((1-t) a)/sin(a) * base + sin(t a)/sin(a) * source, with a the angle between the two tensors.
 
     `t` in [0, 1]: 0 is the base, 1 the source. Tensors that are nearly collinear are interpolated linearly.
@@ -23,24 +27,21 @@ class Slerp(MergeMethod):
     source_count = (1, 1)
     paper = "https://dl.acm.org/doi/10.1145/325334.325242"
 
-    def merge(
-        self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
-    ) -> torch.Tensor:
-        """Interpolates in float32 (float64 for float64); norms and angle are taken over the whole tensor."""
+    def prepare(self, base: torch.Tensor | None, sources: Sequence[torch.Tensor]) -> Any:
+        """The inner products of the two tensors."""
         assert base is not None
-        work = torch.float64 if base.dtype == torch.float64 else torch.float32
-        start, end = base.to(work), sources[0].to(work)
-        t = torch.tensor(float(parameters.shared["t"]), dtype=work)
-        cosine = (_unit(start) * _unit(end)).sum().clamp(-1, 1)
-        if cosine.abs() > _COLLINEAR:
-            shares = 1 - t, t
-        else:
-            angle = torch.acos(cosine)
-            shares = torch.sin((1 - t) * angle) / torch.sin(angle), torch.sin(t * angle) / torch.sin(angle)
-        return (shares[0] * start + shares[1] * end).to(base.dtype)
+        return inner_products([base, *sources])
 
-
-def _unit(tensor: torch.Tensor) -> torch.Tensor:
-    flat = tensor.reshape(-1)
-    norm = torch.linalg.vector_norm(flat)
-    return flat / norm if norm > _SMALLEST_NORM else flat
+    def form(
+        self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
+    ) -> WeightedSum:
+        """Interpolates; norms and angle are taken over the whole tensor."""
+        products = self.prepare(base, sources) if parameters.prepared is None else parameters.prepared
+        norms = [math.sqrt(products[number, number]) for number in (0, 1)]
+        lengths = [norm if norm > _SMALLEST_NORM else 1.0 for norm in norms]
+        cosine = min(max(products[0, 1] / (lengths[0] * lengths[1]), -1.0), 1.0)
+        t = float(parameters.shared["t"])
+        if abs(cosine) > _COLLINEAR:
+            return WeightedSum((t,), 1 - t)
+        angle = math.acos(cosine)
+        return WeightedSum((math.sin(t * angle) / math.sin(angle),), math.sin((1 - t) * angle) / math.sin(angle))

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
-from ...core.contracts import MergeMethod, MergeParameters, ParameterSpec
-from .arithmetic import LAMBDA, WEIGHT, weighted_sum
+from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
+from ...core.forms import TaskVectorSum, Term
+from .task_vectors import LAMBDA, WEIGHT, task_vector_sum
 
 
-class TaskArithmetic(MergeMethod):
+class TaskArithmetic(OnePassMethod):
     """base + lambda * sum_i w_i (x_i - base).
 
     `weight` of each source; `normalize` (default false) divides the sum by the weights' sum; `lambda` (default 1).
@@ -19,12 +20,10 @@ class TaskArithmetic(MergeMethod):
     name = "task_arithmetic"
     parameters = (WEIGHT, ParameterSpec("normalize", "shared", default=False), LAMBDA)
     keeps_base = True
-    elementwise = True
     paper = "https://arxiv.org/abs/2212.04089"
 
-    def merge(
+    def form(
         self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
-    ) -> torch.Tensor:
+    ) -> TaskVectorSum:
         """The base plus the weighted sum of the task vectors."""
-        assert base is not None
-        return weighted_sum(base, (source - base for source in sources), parameters)
+        return task_vector_sum([Term(weight) for weight in parameters.per_source["weight"]], parameters)

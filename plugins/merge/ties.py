@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from ...core.contracts import MergeMethod, MergeParameters, ParameterSpec
-from .arithmetic import DENSITY, LAMBDA, WEIGHT, consensus_sum
-from .selection import largest
+from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
+from ...core.forms import TaskVectorSum, Term
+from .magnitudes import Magnitudes, kept_largest, magnitudes
+from .task_vectors import DENSITY, LAMBDA, WEIGHT, task_vector_sum
 
 
-class Ties(MergeMethod):
+class Ties(OnePassMethod):
     """Task vectors are trimmed to their largest elements, then summed where they agree with the elected sign.
 
     `weight` and `density` (share of elements kept, default 1) of each source; `normalize` (default true); `lambda`.
@@ -22,25 +24,20 @@ class Ties(MergeMethod):
     keeps_base = True
     paper = "https://arxiv.org/abs/2306.01708"
 
-    def merge(
+    def prepare(self, base: torch.Tensor | None, sources: Sequence[torch.Tensor]) -> Any:
+        """The magnitudes of each task vector."""
+        assert base is not None
+        return magnitudes(base, sources)
+
+    def form(
         self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
-    ) -> torch.Tensor:
+    ) -> TaskVectorSum:
         """The base plus the merged, trimmed task vectors."""
         assert base is not None
+        known: Sequence[Magnitudes] = parameters.prepared or magnitudes(base, sources)
         densities = parameters.per_source["density"]
-        changes = [trim(source - base, density) for source, density in zip(sources, densities, strict=True)]
-        return consensus_sum(base, changes, parameters)
-
-
-def trim(change: torch.Tensor, density: float) -> torch.Tensor:
-    """Zeroes all but the largest magnitudes: max(1, floor(density * n)) of n elements are kept, none at density 0.
-
-    Among elements whose magnitude equals the smallest one kept, those first in memory are kept.
-    """
-    elements = change.numel()
-    if density >= 1:
-        return change
-    if density <= 0 or elements == 0:
-        return torch.zeros_like(change)
-    kept = largest(change.abs().reshape(-1), max(1, int(density * elements)))
-    return change * kept.view_as(change).to(change.dtype)
+        terms = [
+            Term(weight, low=kept_largest(density, known[number], lambda n=number: sources[n].float() - base.float()))
+            for number, (weight, density) in enumerate(zip(parameters.per_source["weight"], densities, strict=True))
+        ]
+        return task_vector_sum(terms, parameters, consensus=True)

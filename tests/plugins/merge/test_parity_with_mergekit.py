@@ -188,10 +188,10 @@ def tied_at_the_threshold(text: str) -> dict[str, torch.Tensor]:
     undecided = {}
     for tensor in plan(recipe, sources).tensors:
         (step,) = tensor.steps
-        base = sources[step.base].read(tensor.name).to(step.dtype)
+        base = sources[step.base.checkpoint].read(step.base.tensor).to(step.dtype)
         undecided[tensor.name] = torch.zeros(base.shape, dtype=torch.bool)
-        for reference, density in zip(step.sources, step.per_source["density"], strict=True):
-            change = sources[reference].read(tensor.name).to(step.dtype) - base
+        for operand, density in zip(step.sources, step.per_source["density"], strict=True):
+            change = sources[operand.checkpoint].read(operand.tensor).to(step.dtype) - base
             kept = trim(change, density) != 0
             threshold = change.abs()[kept].min()
             level = change.abs() == threshold

@@ -1,0 +1,85 @@
+"""One element in and out of a kernel: float32 as it is, bfloat16 as the 16-bit integers that numpy sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit, types
+from numba.extending import intrinsic, overload
+
+STORED = (torch.float32, torch.bfloat16)
+"""The dtypes that kernels read and write."""
+
+_U = np.uint32
+_INFINITE = _U(0x7F800000)
+
+
+def array(tensor: torch.Tensor) -> Any:
+    """The tensor's memory as a flat numpy array: float32, or uint16 for bfloat16."""
+    flat = tensor.detach().view(-1)
+    return flat.view(torch.uint16).numpy() if flat.dtype == torch.bfloat16 else flat.numpy()
+
+
+@intrinsic
+def as_float(_: Any, bits: Any) -> Any:
+    """The float32 that has these bits."""
+    from llvmlite import ir
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.uint32), generate
+
+
+@intrinsic
+def as_bits(_: Any, number: Any) -> Any:
+    """The bits of a float32."""
+    from llvmlite import ir
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.uint32(types.float32), generate
+
+
+def wide(stored: Any) -> Any:
+    """The float32 of an array's element."""
+    raise NotImplementedError
+
+
+@overload(wide, inline="always")
+def _wide(stored):  # type: ignore[no-untyped-def]  # numba compares signatures, annotations included
+    if stored == types.uint16:
+        return lambda stored: as_float(_U(stored) << _U(16))
+    return lambda stored: stored
+
+
+def narrow(value: Any, target: Any) -> Any:
+    """A float32 as an element of the array `target`: rounded to the nearest, ties to even, if that is bfloat16."""
+    raise NotImplementedError
+
+
+@overload(narrow, inline="always")
+def _narrow(value, target):  # type: ignore[no-untyped-def]
+    if target.dtype == types.uint16:
+        return lambda value, target: _rounded(as_bits(value))
+    return lambda value, target: value
+
+
+@njit(inline="always")
+def _rounded(bits: Any) -> Any:
+    return np.uint16((bits + _U(0x7FFF) + ((bits >> _U(16)) & _U(1))) >> _U(16))
+
+
+@njit(inline="always")
+def exponent(value: Any) -> Any:
+    """A float32's exponent bits, which are largest for infinity and NaN."""
+    return as_bits(value) & _INFINITE
+
+
+@njit(inline="always")
+def is_finite(largest_exponent: Any) -> Any:
+    """Whether the values are finite of whose `exponent` this is the largest."""
+    return largest_exponent < _INFINITE

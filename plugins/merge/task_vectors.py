@@ -1,0 +1,19 @@
+"""What the task-vector methods share: their parameters, and the sum that they all end in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...core.contracts import MergeParameters, ParameterSpec
+from ...core.forms import TaskVectorSum, Term
+
+WEIGHT = ParameterSpec("weight", "source", search=(0.0, 1.5))
+DENSITY = ParameterSpec("density", "source", default=1.0, search=(0.1, 1.0), low=0.0, high=1.0)
+LAMBDA = ParameterSpec("lambda", "shared", default=1.0)
+
+
+def task_vector_sum(terms: Sequence[Term], parameters: MergeParameters, consensus: bool = False) -> TaskVectorSum:
+    """The form for these terms, with `normalize` and `lambda` from the parameters."""
+    return TaskVectorSum(
+        tuple(terms), consensus, bool(parameters.shared["normalize"]), float(parameters.shared["lambda"])
+    )
