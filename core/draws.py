@@ -25,13 +25,13 @@ def draws(count: int, seed: int, start: int = 0, device: torch.device | str = "c
 
 
 def drawn(count: int, probability: float, seed: int, start: int = 0, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Which of the elements are drawn, each with `probability` in [0, 1]: booleans of shape (count,).
+    """Which of the elements are drawn, each with `probability` in (0, 1]: booleans of shape (count,).
 
     With the same seed, what is drawn with a smaller probability is drawn with a larger one too.
     """
-    return draws(count, seed, start, device) < limit(probability)
+    return draws(count, seed, start, device) <= highest(probability)
 
 
-def limit(probability: float) -> int:
-    """The integer in [0, 2^32] below which an element with this probability is drawn."""
-    return round(min(max(probability, 0.0), 1.0) * 2**32)
+def highest(probability: float) -> int:
+    """The largest integer with which an element of this probability in (0, 1] is drawn."""
+    return max(round(probability * 2**32) - 1, 0)

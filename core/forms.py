@@ -58,7 +58,7 @@ class Term:
     Attributes:
         weight: its factor in the sum.
         low, high: elements whose magnitude (taken in float32 at least) is below `low` or above `high` are dropped.
-        keep: probability in [0, 1] with which each element is kept; what is drawn depends on `seed` alone.
+        keep: probability in (0, 1] with which each element is kept; what is drawn depends on `seed` alone.
         scale: a factor that makes up for what was dropped; unlike the weight, it has no part in normalisation.
     """
 

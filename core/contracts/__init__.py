@@ -1,5 +1,6 @@
 """The plugin contracts: a small abstract class each, with shapes, units and errors in its docstring."""
 
+from .bridge import Bridge
 from .executor import Executor
 from .exporter import Exporter
 from .language_model import LanguageModel
@@ -10,6 +11,7 @@ from .provider import Provider
 from .task import Item, Task
 
 __all__ = [
+    "Bridge",
     "Direction",
     "Executor",
     "Exporter",

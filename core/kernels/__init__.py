@@ -1,5 +1,5 @@
-"""Kernels for the CPU: a form in one pass over the data, float32 inside whatever is stored; they release the GIL."""
+"""Kernels for the CPU: one pass over the data, float32 inside whatever is stored; they release the GIL."""
 
-from .run import run, runs
+from .run import magnitude_sum, magnitudes_between, run, runs
 
-__all__ = ["run", "runs"]
+__all__ = ["magnitude_sum", "magnitudes_between", "run", "runs"]

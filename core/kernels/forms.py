@@ -1,7 +1,8 @@
-"""The forms of core/forms.py as kernels: blocks that stay in the first cache, and one loop over the sources in each.
+"""The forms of core/forms.py as kernels: one loop over the elements, everything in registers.
 
-The number of sources is known when numba compiles (they come as a tuple), so that the inner loops over them are
-unrolled. Every loop over elements has a function of its own: only such loops does LLVM turn into vector instructions.
+Sources come as a tuple, so that numba knows their number when it compiles and unrolls the loops over them; what is
+None is compiled away. A value that is only needed sometimes is loaded always: LLVM makes no vector instructions
+of a loop with conditional loads.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numba import njit
 from .elements import exponent, is_finite, narrow, wide
 from .mixer import mixed
 
-BLOCK = 2048
+_U = np.uint32
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
@@ -26,160 +27,84 @@ def weighted_sum(sources: Any, weights: Any, out: Any) -> bool:
         sources: a tuple of arrays of one dtype, as `elements.array` gives them.
         weights: float32, one for each source.
     """
-    count = out.shape[0]
-    total = np.empty(BLOCK, np.float32)
-    largest = np.uint32(0)
-    for start in range(0, count, BLOCK):
-        stop = min(start + BLOCK, count)
-        total[:] = _ZERO
+    largest = _U(0)
+    for i in range(out.shape[0]):
+        total = _ZERO
         for number in range(len(sources)):
-            _add(sources[number][start:stop], weights[number], total)
-        largest = max(largest, _store(total, out[start:stop]))
+            total += wide(sources[number][i]) * weights[number]
+        largest = max(largest, exponent(total))
+        out[i] = narrow(total, out)
     return is_finite(largest)
 
 
 @njit(nogil=True, cache=True)
 def task_vector_sum(
-    base: Any,
-    sources: Any,
-    weights: Any,
-    terms: Any,
-    draws: Any,
-    divisor: Any,
-    factor: Any,
-    first: Any,
-    changes: Any,
+    base: Any, sources: Any, weights: Any, bounds: Any, draws: Any, scales: Any, divisor: Any, factor: Any, first: Any,
     out: Any,
-) -> bool:
-    """out = base + factor / divisor * sum_i (terms applied to sources_i - base); false if one is not finite.
+) -> bool:  # fmt: skip
+    """out = base + factor / divisor * sum_i (terms applied to sources_i - base); false if a value is not finite.
 
     Args:
+        base: an array; its dtype may differ from the sources'.
         weights: float32, one for each source.
-        terms: float32, a row (low, high, scale) for each source.
-        draws: int64, a row (limit, seed, second seed) for each source.
-        divisor: float32, not 0.
-        first: number of the first element, from which draws count.
-        changes: room to work in: a tuple with an array of BLOCK float32 for each source.
+        bounds: float32, a row (low, high) for each source; None if nothing is bounded.
+        draws: uint32, a row (highest number that is drawn, seed, second seed) for each source; None if nothing is drawn.
+        scales: float32, one for each source; None if they are 1.
+        divisor, factor: float32.
+        first: uint32, number of the first element, from which draws count.
     """
-    count = out.shape[0]
-    largest = np.uint32(0)
-    for start in range(0, count, BLOCK):
-        stop = min(start + BLOCK, count)
-        origin = base[start:stop]
+    largest = _U(0)
+    for i in range(out.shape[0]):
+        origin, total = wide(base[i]), _ZERO
         for number in range(len(sources)):
-            change = changes[number][: stop - start]
-            _change(sources[number][start:stop], origin, terms[number], draws[number], first + start, change)
-        largest = max(largest, _store_sum(origin, changes, weights, divisor, factor, out[start:stop]))
+            change = wide(sources[number][i]) - origin
+            total += thinned(change, number, bounds, draws, scales, _U(first + _U(i))) * weights[number]
+        value = total / divisor * factor + origin
+        largest = max(largest, exponent(value))
+        out[i] = narrow(value, out)
     return is_finite(largest)
 
 
 @njit(nogil=True, cache=True)
 def agreed_sum(
-    base: Any,
-    sources: Any,
-    weights: Any,
-    terms: Any,
-    draws: Any,
-    normalize: Any,
-    factor: Any,
-    first: Any,
-    changes: Any,
+    base: Any, sources: Any, weights: Any, bounds: Any, draws: Any, scales: Any, shares: Any, factor: Any, first: Any,
     out: Any,
-) -> bool:
+) -> bool:  # fmt: skip
     """As `task_vector_sum`, but an element counts only where it has the sign of the sum of all.
 
     Args:
-        normalize: whether each element is divided by the weights of the sources that count there.
+        shares: float32, one for each source; each element is divided by the sum of those of the sources that count
+            there, unless that is 0.
     """
-    count = out.shape[0]
-    shares = weights if normalize else np.zeros_like(weights)
-    largest = np.uint32(0)
-    for start in range(0, count, BLOCK):
-        stop = min(start + BLOCK, count)
-        origin = base[start:stop]
+    largest = _U(0)
+    for i in range(out.shape[0]):
+        origin, total, up, down, share_up, share_down = wide(base[i]), _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
         for number in range(len(sources)):
-            change = changes[number][: stop - start]
-            _change(sources[number][start:stop], origin, terms[number], draws[number], first + start, change)
-        largest = max(largest, _store_agreed(origin, changes, weights, shares, factor, out[start:stop]))
+            change = wide(sources[number][i]) - origin
+            change = thinned(change, number, bounds, draws, scales, _U(first + _U(i))) * weights[number]
+            share = shares[number]
+            total += change
+            up += change if change > _ZERO else _ZERO
+            down += change if change < _ZERO else _ZERO
+            share_up += share if change > _ZERO else _ZERO
+            share_down += share if change < _ZERO else _ZERO
+        positive = total >= _ZERO
+        divisor = share_up if positive else share_down
+        agreed = (up if positive else down) + (total - total)  # what is not a number stays none
+        value = agreed / (_ONE if divisor == _ZERO else divisor) * factor + origin
+        largest = max(largest, exponent(value))
+        out[i] = narrow(value, out)
     return is_finite(largest)
 
 
-@njit(nogil=True, cache=True)
-def _add(source: Any, weight: Any, total: Any) -> None:
-    for i in range(source.shape[0]):
-        total[i] += wide(source[i]) * weight
-
-
-@njit(nogil=True, cache=True)
-def _store(total: Any, out: Any) -> Any:
-    largest = np.uint32(0)
-    for i in range(out.shape[0]):
-        largest = max(largest, exponent(total[i]))
-        out[i] = narrow(total[i], out)
-    return largest
-
-
-@njit(nogil=True, cache=True)
-def _store_sum(origin: Any, changes: Any, weights: Any, divisor: Any, factor: Any, out: Any) -> Any:
-    largest = np.uint32(0)
-    for i in range(out.shape[0]):
-        total = _ZERO
-        for number in range(len(changes)):
-            total += changes[number][i] * weights[number]
-        value = total / divisor * factor + wide(origin[i])
-        largest = max(largest, exponent(value))
-        out[i] = narrow(value, out)
-    return largest
-
-
-@njit(nogil=True, cache=True)
-def _store_agreed(origin: Any, changes: Any, weights: Any, shares: Any, factor: Any, out: Any) -> Any:
-    largest = np.uint32(0)
-    for i in range(out.shape[0]):
-        elected = _ZERO
-        for number in range(len(changes)):
-            elected += changes[number][i] * weights[number]
-        sign = _ONE if elected >= _ZERO else -_ONE
-        total = elected - elected  # 0, or not a number if one of them is none
-        divisor = _ZERO
-        for number in range(len(changes)):
-            change = changes[number][i] * weights[number]
-            counts = change * sign > _ZERO
-            total += change if counts else _ZERO
-            divisor += shares[number] if counts else _ZERO
-        value = total / (_ONE if divisor == _ZERO else divisor) * factor + wide(origin[i])
-        largest = max(largest, exponent(value))
-        out[i] = narrow(value, out)
-    return largest
-
-
-@njit(nogil=True, cache=True)
-def _change(source: Any, origin: Any, term: Any, draw: Any, first: Any, change: Any) -> None:
-    """What the term keeps of source - origin, scaled; what is not a number is never dropped."""
-    low, high, scale = term[0], term[1], term[2]
-    if low > _ZERO or high < np.inf:
-        _subtract_within(source, origin, low, high, scale, change)
-    else:
-        _subtract(source, origin, scale, change)
-    if draw[0] < 1 << 32:
-        _draw(np.uint32(draw[0]), np.uint32(draw[1]), np.uint32(draw[2]), np.uint32(first & 0xFFFFFFFF), change)
-
-
-@njit(nogil=True, cache=True)
-def _subtract(source: Any, origin: Any, scale: Any, change: Any) -> None:
-    for i in range(source.shape[0]):
-        change[i] = (wide(source[i]) - wide(origin[i])) * scale
-
-
-@njit(nogil=True, cache=True)
-def _subtract_within(source: Any, origin: Any, low: Any, high: Any, scale: Any, change: Any) -> None:
-    for i in range(source.shape[0]):
-        whole = wide(source[i]) - wide(origin[i])
-        kept = _ZERO if (abs(whole) < low) | (abs(whole) > high) else _ONE
-        change[i] = whole * kept * scale
-
-
-@njit(nogil=True, cache=True)
-def _draw(below: Any, seed: Any, second: Any, first: Any, change: Any) -> None:
-    for i in range(change.shape[0]):
-        change[i] *= _ONE if mixed(np.uint32(first + np.uint32(i)), seed, second) < below else _ZERO
+@njit(inline="always")
+def thinned(change: Any, number: Any, bounds: Any, draws: Any, scales: Any, element: Any) -> Any:
+    """What a term keeps of a change, scaled; what is not a number is never dropped."""
+    if bounds is not None:
+        magnitude = abs(change)
+        change *= _ZERO if (magnitude < bounds[number, 0]) | (magnitude > bounds[number, 1]) else _ONE
+    if draws is not None:
+        change *= _ONE if mixed(element, draws[number, 1], draws[number, 2]) <= draws[number, 0] else _ZERO
+    if scales is not None:
+        change *= scales[number]
+    return change

@@ -1,26 +1,25 @@
-"""Which forms there are kernels for, and running one on tensors."""
+"""The kernels on tensors: which forms there are kernels for, running one, and what methods need to know of task vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from ..draws import limit, second_seed
-from ..forms import Form, TaskVectorSum, WeightedSum
+from ..draws import highest, second_seed
+from ..forms import Form, TaskVectorSum, Term, WeightedSum
 from . import forms as kernels
+from . import magnitudes
 from .elements import STORED, array
 
 
 def runs(form: Form, work: torch.dtype, out: torch.Tensor) -> bool:
     """Whether there is a kernel for this form, arithmetic in `work` and a result like `out`."""
-    return (
-        isinstance(form, WeightedSum | TaskVectorSum)
-        and work == torch.float32
-        and out.dtype in STORED
-        and out.device.type == "cpu"
-    )
+    known = isinstance(form, WeightedSum | TaskVectorSum)
+    return known and work == torch.float32 and out.dtype in STORED and out.device.type == "cpu"
 
 
 def run(
@@ -34,29 +33,58 @@ def run(
         first: number of the first element, from which random draws count.
 
     Returns:
-        False if a value is not finite; what was written until then is finite.
+        Whether all values are finite.
     """
-    assert isinstance(form, WeightedSum | TaskVectorSum)
     if isinstance(form, WeightedSum):
         operands, weights = list(sources), list(form.weights)
         if form.base_weight:
             assert base is not None
             operands, weights = [base, *operands], [form.base_weight, *weights]
-        return bool(kernels.weighted_sum(_alike(operands), np.float32(weights), array(out)))
+        return bool(kernels.weighted_sum(_alike(operands), np.array(weights, np.float32), array(out)))
+    assert isinstance(form, TaskVectorSum)
     assert base is not None
     (origin,) = _alike([base])
-    weights = np.float32([term.weight for term in form.terms])
-    terms = np.float32([(term.low, term.high, term.scale) for term in form.terms])
-    draws = np.int64([(limit(term.keep), term.seed, second_seed(term.seed)) for term in form.terms])
-    common = (origin, _alike(sources), weights, terms, draws)
-    room = tuple(np.empty((len(weights), kernels.BLOCK), np.float32))
-    rest = (np.float32(form.factor), first, room, array(out))
+    weights_of_terms = np.array([term.weight for term in form.terms], np.float32)
+    common = (origin, _alike(sources), weights_of_terms, *_thinning(form.terms))
+    rest = (np.float32(form.factor), np.uint32(first & 0xFFFFFFFF), array(out))
     if form.consensus:
-        return bool(kernels.agreed_sum(*common, form.normalize, *rest))
+        shares = weights_of_terms if form.normalize else np.zeros_like(weights_of_terms)
+        return bool(kernels.agreed_sum(*common, shares, *rest))
     return bool(kernels.task_vector_sum(*common, np.float32(form.divisor), *rest))
 
 
-def _alike(tensors: Sequence[torch.Tensor]) -> tuple[np.ndarray, ...]:
+def magnitude_sum(base: torch.Tensor, source: torch.Tensor, term: Term) -> float:
+    """The l1 norm of what `term` keeps of the task vector source - base, its scale aside; CPU tensors."""
+    bounds, draws, _ = _thinning([term])
+    return float(magnitudes.magnitude_sum(*_alike([base]), *_alike([source]), bounds, draws))
+
+
+def magnitudes_between(
+    base: torch.Tensor, source: torch.Tensor, low: float, high: float, count: int
+) -> npt.NDArray[np.float32]:
+    """The task vector's magnitudes in [low, high], in order, of which there are `count`."""
+    found = np.empty(count, np.float32)
+    limits = np.float32(low), np.float32(high)
+    written = magnitudes.magnitudes_between(*_alike([base]), *_alike([source]), *limits, found)
+    assert written == count
+    return found
+
+
+def _thinning(terms: Sequence[Term]) -> tuple[Any, Any, Any]:
+    """The kernels' `bounds`, `draws` and `scales`, each None if no term needs it."""
+    bounded = any(term.low > 0 or term.high != float("inf") for term in terms)
+    random = any(term.keep < 1 for term in terms)
+    scaled = any(term.scale != 1 for term in terms)
+    return (
+        np.array([(term.low, term.high) for term in terms], np.float32) if bounded else None,
+        np.array([(highest(term.keep), term.seed, second_seed(term.seed)) for term in terms], np.uint32)
+        if random
+        else None,
+        np.array([term.scale for term in terms], np.float32) if scaled else None,
+    )
+
+
+def _alike(tensors: Sequence[torch.Tensor]) -> tuple[Any, ...]:
     """Arrays of one dtype: the stored one if all share it and kernels read it, else float32."""
     (dtype, *others) = {tensor.dtype for tensor in tensors}
     if others or dtype not in STORED:

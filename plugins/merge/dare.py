@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -9,7 +10,8 @@ from typing import ClassVar
 import torch
 
 from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
-from ...core.forms import TaskVectorSum, Term, thinned
+from ...core.forms import TaskVectorSum, Term
+from ...core.kernels import magnitude_sum
 from ...core.seeds import derived_seed
 from .task_vectors import DENSITY, LAMBDA, WEIGHT, task_vector_sum
 
@@ -37,10 +39,10 @@ class _Dare(OnePassMethod):
         for number, (weight, density) in enumerate(
             zip(parameters.per_source["weight"], parameters.per_source["density"], strict=True)
         ):
-            term = Term(weight, keep=density, seed=derived_seed(parameters.seed, "dare", number))
-            if parameters.shared["rescale"] and density < 1:
-                term = rescaled(term, base, sources[number])
-            terms.append(term)
+            seed = derived_seed(parameters.seed, "dare", number)
+            term = Term(weight, keep=density, seed=seed) if density > 0 else Term(weight, low=math.inf)
+            rescale = parameters.shared["rescale"] and 0 < density < 1
+            terms.append(rescaled(term, base, sources[number]) if rescale else term)
         return task_vector_sum(terms, parameters, self.consensus)
 
 
@@ -64,12 +66,7 @@ class DareTies(_Dare):
 
 def rescaled(term: Term, base: torch.Tensor, source: torch.Tensor) -> Term:
     """The term with the scale that gives what it keeps the l1 norm of the whole task vector."""
-    before = _norm(base, source, Term(1.0))
-    after = _norm(base, source, term)
+    before, after = magnitude_sum(base, source, Term(1.0)), magnitude_sum(base, source, term)
     if before < _SMALLEST_NORM or after < _SMALLEST_NORM:
         return term
     return replace(term, scale=before / after)
-
-
-def _norm(base: torch.Tensor, source: torch.Tensor, term: Term) -> float:
-    return float(thinned(source.float(), base.float(), term).abs().sum(dtype=torch.float64))

@@ -37,7 +37,7 @@ class Ties(OnePassMethod):
         known: Sequence[Magnitudes] = parameters.prepared or magnitudes(base, sources)
         densities = parameters.per_source["density"]
         terms = [
-            Term(weight, low=kept_largest(density, known[number], lambda n=number: sources[n].float() - base.float()))
+            Term(weight, low=kept_largest(density, known[number], base, sources[number]))
             for number, (weight, density) in enumerate(zip(parameters.per_source["weight"], densities, strict=True))
         ]
         return task_vector_sum(terms, parameters, consensus=True)
