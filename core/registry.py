@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from .contracts import Executor, Exporter, MergeMethod, Objective, Optimizer, Provider, Task
+from .contracts import Bridge, Executor, Exporter, MergeMethod, Objective, Optimizer, Provider, Task
 from .errors import PluginError, did_you_mean
 
 CONTRACTS: Mapping[str, type[Any]] = {
@@ -19,6 +20,7 @@ CONTRACTS: Mapping[str, type[Any]] = {
     "exporters": Exporter,
     "executors": Executor,
     "providers": Provider,
+    "bridges": Bridge,
 }
 
 T = TypeVar("T")
@@ -31,7 +33,7 @@ class Plugin:
     Attributes:
         kind: a key of CONTRACTS; the entry-point group is `heterosis.<kind>`.
         target: module and class, `package.module:Class`.
-        origin: name and version of the distribution that brings it.
+        origin: name and version of the distribution that brings it, or of the library that it was bridged from.
         error: why it cannot be used, or None.
     """
 
@@ -55,7 +57,10 @@ def _points(kind: str) -> dict[str, tuple[EntryPoint, ...]]:
 
 
 def names(kind: str) -> list[str]:
-    """The names of the installed plugins of a kind, in alphabetical order (whether they import is not tried)."""
+    """The names of the installed plugins of a kind, in alphabetical order (whether they import is not tried).
+
+    Bridged ones are left out: asking for them imports the library that they come from.
+    """
     return sorted(_points(kind))
 
 
@@ -69,7 +74,7 @@ def load(kind: str, name: str) -> type[Any]:
     points = _points(kind).get(name)
     what = kind.replace("_", " ").removesuffix("s")
     if points is None:
-        raise PluginError(f"there is no {what} {name!r}. {did_you_mean(name, _points(kind))}")
+        return _load_bridged(kind, name, what)
     if len(points) > 1:
         origins = " and ".join(_origin(point) for point in points)
         raise PluginError(f"the {what} {name!r} is offered by {origins}; uninstall one of them")
@@ -98,7 +103,42 @@ def installed() -> list[Plugin]:
             except PluginError as problem:
                 error = str(problem)
             found.extend(Plugin(kind, name, point.value, _origin(point), error) for point in points)
+        found.extend(_installed_bridged(kind))
     return found
+
+
+def _bridges(kind: str) -> dict[str, Bridge]:
+    """The bridges to plugins of a kind; one that does not load is left out (`installed` lists it with its error)."""
+    found: dict[str, Bridge] = {}
+    for name in names("bridges"):
+        with suppress(PluginError):
+            bridge = load("bridges", name)
+            if bridge.kind == kind:
+                found[name] = bridge()
+    return found
+
+
+def _load_bridged(kind: str, name: str, what: str) -> type[Any]:
+    bridges = _bridges(kind) if kind != "bridges" else {}
+    prefix, slash, rest = name.partition("/")
+    if slash and prefix in bridges:
+        return bridges[prefix].load(rest, name)
+    for bridge in bridges.values():
+        if name in bridge.names():
+            return bridge.load(name, name)
+    valid = [*_points(kind), *(bridged for bridge in bridges.values() for bridged in bridge.names())]
+    raise PluginError(f"there is no {what} {name!r}. {did_you_mean(name, dict.fromkeys(valid))}")
+
+
+def _installed_bridged(kind: str) -> Iterator[Plugin]:
+    for bridge in _bridges(kind).values() if kind != "bridges" else ():
+        for name in sorted(set(bridge.names()) - set(_points(kind))):
+            try:
+                bridge.load(name, name)
+                error = None
+            except PluginError as problem:
+                error = str(problem)
+            yield Plugin(kind, name, bridge.target(name), bridge.origin, error)
 
 
 def _origin(point: EntryPoint) -> str:
