@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -30,12 +30,14 @@ class Subject:
         values: for parameters, values to use instead of those the method declares.
         symmetric: whether the order of the sources (with their parameters) is without meaning.
         averages: whether equal sources whose weights sum to one give themselves.
+        reproduces: whether one source with weight 1 gives that source.
     """
 
     method: type[MergeMethod]
     values: Mapping[str, float | bool] = field(default_factory=dict)
     symmetric: bool = True
     averages: bool = True
+    reproduces: bool = True
 
     @property
     def counts(self) -> list[int]:
@@ -91,6 +93,7 @@ def check_merge_method(
     values: Mapping[str, float | bool] | None = None,
     symmetric: bool = True,
     averages: bool = True,
+    reproduces: bool = True,
 ) -> None:
     """Checks that a merge method keeps its contract.
 
@@ -99,6 +102,7 @@ def check_merge_method(
         values: of parameters that have neither a default nor a range to search.
         symmetric: false if the order of the sources has a meaning.
         averages: false if equal sources whose weights sum to one do not give themselves.
+        reproduces: false if one source with weight 1 does not give that source.
 
     Raises:
         AssertionError: it does not; the message says what it did.
@@ -108,7 +112,7 @@ def check_merge_method(
         loaded: type[MergeMethod] = registry.load("merge_methods", method)
         assert loaded.name == method, f"the entry point is called {method!r}, but the class's `name` is {loaded.name!r}"
         method = loaded
-    subject = Subject(method, values or {}, symmetric, averages)
+    subject = Subject(method, values or {}, symmetric, averages, reproduces)
     for check in CHECKS:
         check(subject)
 
@@ -197,17 +201,29 @@ def check_determinism(subject: Subject) -> None:
 
 def check_equal_inputs(subject: Subject) -> None:
     """Sources equal to the base have changed nothing: whatever the parameters, the base comes out."""
-    if not subject.method.base_required:
+    if not subject.method.base_required and not subject.method.base_optional:
         return
     for _, sources, parameters in _cases(subject):
         for tensor in (sources[0], torch.zeros_like(sources[0])):
             result = subject.merge(tensor, [tensor] * len(sources), parameters)
             _assert_close(result, tensor, f"{len(sources)} source(s) equal to the base did not give it back")
+            if subject.method.keeps_base:
+                assert torch.equal(result, tensor), "`keeps_base` promises the base's own bits, but others came out"
+
+
+def check_preparation(subject: Subject) -> None:
+    """What `prepare` gives changes no result; it only spares work."""
+    for base, sources, parameters in _cases(subject):
+        prepared = subject.method().prepare(base, sources)
+        first, second = (
+            subject.merge(base, sources, chosen) for chosen in (parameters, replace(parameters, prepared=prepared))
+        )
+        assert _same_bits(first, second), "what `prepare` gave changed the result"
 
 
 def check_one_source(subject: Subject) -> None:
     """One source with weight 1, other parameters at their defaults, gives that source."""
-    if not subject.weighted or subject.method.source_count[0] > 1:
+    if not subject.weighted or not subject.reproduces or subject.method.source_count[0] > 1:
         return
     for base, sources, _ in _cases(subject):
         result = subject.merge(base, sources[:1], subject.parameters(1, usual=True))
@@ -215,8 +231,8 @@ def check_one_source(subject: Subject) -> None:
 
 
 def check_average(subject: Subject) -> None:
-    """Equal sources whose weights sum to one, other parameters at their defaults, give themselves."""
-    if not subject.weighted or not subject.averages:
+    """Equal sources whose weights (if they have any) sum to one, with defaults otherwise, give themselves."""
+    if not subject.averages or subject.method.source_count[1] == 1:
         return
     for base, sources, _ in _cases(subject):
         parameters = subject.parameters(len(sources), usual=True)
@@ -248,6 +264,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     check_purity,
     check_determinism,
     check_equal_inputs,
+    check_preparation,
     check_one_source,
     check_average,
     check_symmetry,
@@ -262,7 +279,11 @@ def _cases(subject: Subject) -> Iterator[tuple[torch.Tensor | None, list[torch.T
             for shape in SHAPES:
                 base = torch.randn(shape, generator=generator)
                 sources = [(base + 0.3 * torch.randn(shape, generator=generator)).to(dtype) for _ in range(count)]
-                yield base.to(dtype) if subject.method.base_required else None, sources, subject.parameters(count)
+                parameters = subject.parameters(count)
+                if subject.method.base_required or subject.method.base_optional:
+                    yield base.to(dtype), sources, parameters
+                if not subject.method.base_required:
+                    yield None, sources, parameters
 
 
 def _assert_close(result: torch.Tensor, expected: torch.Tensor, otherwise: str) -> None:

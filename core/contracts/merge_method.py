@@ -41,28 +41,33 @@ class MergeParameters:
         shared: for each parameter of scope `shared`, its value.
         seed: in [0, 2^32), this tensor's own; a random method draws from it alone.
         prepared: what the method's `prepare` gave for these very tensors, or None if nobody asked it.
+        statistics: for each source, this tensor's statistics of the kind `needs_statistics`; empty if it has none.
     """
 
     per_source: Mapping[str, tuple[float, ...]]
     shared: Mapping[str, float | bool]
     seed: int = 0
     prepared: Any = None
+    statistics: tuple[torch.Tensor, ...] = ()
 
 
 class MergeMethod(ABC):
     """Merges one tensor at a time, purely: same inputs, same output; inputs are left as they are.
 
-    `base_required` says whether task vectors are taken from a base; `source_count` how many sources are allowed
-    (least and most; None for no limit), the base not counted; `keeps_base` promises that sources which all equal the
-    base give the base, bit for bit (so that such tensors need not be computed).
+    `base_required` says whether task vectors are taken from a base, `base_optional` whether they are if the recipe
+    names one; `source_count` how many sources are allowed (least and most; None for no limit), the base not counted;
+    `keeps_base` promises that sources which all equal the base give the base, bit for bit (so that such tensors need
+    not be computed); `needs_statistics` names the kind of statistics of each source that it works with, if any.
     """
 
     name: ClassVar[str]
     parameters: ClassVar[tuple[ParameterSpec, ...]] = ()
     base_required: ClassVar[bool] = True
+    base_optional: ClassVar[bool] = False
     source_count: ClassVar[tuple[int, int | None]] = (1, None)
     keeps_base: ClassVar[bool] = False
     elementwise: ClassVar[bool] = False
+    needs_statistics: ClassVar[str | None] = None
     paper: ClassVar[str] = ""
 
     def prepare(self, base: torch.Tensor | None, sources: Sequence[torch.Tensor]) -> Any:
@@ -101,8 +106,8 @@ class OnePassMethod(MergeMethod):
     @abstractmethod
     def form(
         self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
-    ) -> Form:
-        """The form of this merge.
+    ) -> Form | None:
+        """The form of this merge, or None if with these parameters there is none (then `merge` is called, of its own).
 
         Args:
             base, sources: as stored: floating dtypes, which may differ; what is reduced over them (norms, thresholds)
@@ -114,4 +119,6 @@ class OnePassMethod(MergeMethod):
         self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
     ) -> torch.Tensor:
         """The form, applied."""
-        return self.form(base, sources, parameters).apply(base, sources)
+        form = self.form(base, sources, parameters)
+        assert form is not None, f"{self.name} has neither a form for {parameters} nor a `merge` of its own"
+        return form.apply(base, sources)
