@@ -51,6 +51,7 @@ _FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mistral": ("mistral", {**_GROUPED, "head_dim": 12, "sliding_window": 64}),
     "gpt_neox": ("gpt_neox", {**_COMMON, "rotary_pct": 0.5}),
     "phi3": ("phi3", _GROUPED),
+    "mixtral": ("mixtral", {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2}),
 }
 FAMILIES: tuple[str, ...] = tuple(_FAMILIES)
 

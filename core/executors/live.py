@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
+from torch.overrides import TorchFunctionMode
 
 from ..checkpoints import Checkpoint
 from ..errors import CheckpointError, MaterialiseError
@@ -62,7 +66,14 @@ class LiveExecutor:
 
 
 def _by_stored_name(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers under the names their checkpoints have; transformers renames some of them on loading."""
+    """Parameters and buffers under the names their checkpoints have, each a part of the model that is written into.
+
+    transformers renames some on loading and joins others (a layer's experts, for example); of a joined one, what a
+    checkpoint stores is a view.
+
+    Raises:
+        MaterialiseError: what a checkpoint stores is no part of the model as it is.
+    """
     from transformers import PreTrainedModel
     from transformers.core_model_loading import revert_weight_conversion
 
@@ -70,9 +81,24 @@ def _by_stored_name(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     if not isinstance(model, PreTrainedModel):
         return targets
     own = {target.untyped_storage().data_ptr() for target in targets.values()}
-    stored: dict[str, torch.Tensor] = revert_weight_conversion(model, targets)
-    # A converted tensor that was computed anew is not a part of the model: writing into it would change nothing.
-    return stored if all(target.untyped_storage().data_ptr() in own for target in stored.values()) else targets
+    with torch.no_grad(), _NoCopies():
+        stored: dict[str, torch.Tensor] = revert_weight_conversion(model, targets)
+    for name, target in stored.items():
+        if target.untyped_storage().data_ptr() not in own:  # writing into it would change nothing
+            raise MaterialiseError(
+                f"transformers rearranges {name} when it loads a {type(model).__name__}, so a loaded model cannot be "
+                "turned into another candidate; such models can be merged (`write_model`), not searched"
+            )
+    return stored
+
+
+class _NoCopies(TorchFunctionMode):
+    """Parts of a tensor stay views of it: transformers, which makes them for saving, copies each to be contiguous."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        return args[0] if func is torch.Tensor.contiguous else func(*args, **(kwargs or {}))
 
 
 def resident_model(template: Checkpoint, dtype: torch.dtype, device: torch.device | str = "cpu") -> torch.nn.Module:
