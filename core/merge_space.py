@@ -13,6 +13,7 @@ from .genes import CategoryGene, Condition, FloatGene, Gene, GeneValue
 from .genome import Genome
 from .recipe import Recipe, RecipeModel
 from .settings import Rule, Scalar, Setting, parse_scalar
+from .statistics import Given, Need, need_of, parse_statistics
 
 Range: TypeAlias = tuple[float, float]
 METHOD_GENE = "method"
@@ -39,12 +40,14 @@ class Merge:
         method: one method, or several of which a gene chooses.
         groups: `model` for one gene for the whole depth, or `layers:k` for a gene for every k layers.
         by_module: whether attention and MLP have genes of their own (embeddings and norms then share one).
+        statistics: for methods that need some: a file of texts to gather them on, or a file for each source by its
+            label; a `.safetensors` file that `heterosis statistics` wrote is taken as it is.
         parameters: for each parameter of the methods, a pair (a range to search) or a scalar (a fixed value). Those not
             named are searched over the method's own range if it has one, else left at their default.
 
     Raises:
         ConfigurationError: no method; a parameter that none of them has, outside its limits or upside down; bad
-            `groups`.
+            `groups`; `statistics` that no method needs.
         PluginError: a method is not installed.
     """
 
@@ -53,6 +56,7 @@ class Merge:
         method: str | Sequence[str],
         groups: str = "model",
         by_module: bool = False,
+        statistics: Given = None,
         **parameters: Range | Sequence[float] | Scalar,
     ) -> None:
         self.methods = _method_names(method)
@@ -64,6 +68,9 @@ class Merge:
         self._plugins: dict[str, type[MergeMethod]] = {
             name: registry.load("merge_methods", name) for name in self.methods
         }
+        self.statistics = parse_statistics(statistics, "merge")
+        if statistics is not None and not any(plugin.needs_statistics for plugin in self._plugins.values()):
+            raise ConfigurationError(f"{' / '.join(self.methods)}: no method needs `statistics`; leave them out")
         valid = {spec.name for plugin in self._plugins.values() for spec in plugin.parameters}
         for name in parameters:
             if name not in valid:
@@ -88,6 +95,23 @@ class Merge:
                     f"{plugin.name} cannot merge {count} source(s); leave it out or give it "
                     + (f"{least}" if most == least else f"{least} to {most}" if most else f"at least {least}")
                 )
+
+    def needed_statistics(self, sources: Mapping[str, str]) -> list[Need]:
+        """The statistics that some method needs of the sources, given as references by label.
+
+        Raises:
+            ConfigurationError: they are not given of one, or given of what is no source.
+        """
+        if isinstance(self.statistics, Mapping):
+            for label in self.statistics:
+                if label not in sources:
+                    raise ConfigurationError(f"`statistics`: unknown source {label!r}. {did_you_mean(label, sources)}")
+        return [
+            need_of(plugin.needs_statistics, reference, label, self.statistics, plugin.name)
+            for plugin in self._plugins.values()
+            if plugin.needs_statistics is not None
+            for label, reference in sources.items()
+        ]
 
     def regions(self, layers: int) -> list[Region]:
         """The regions of a model with `layers` layers; the first that matches a tensor counts."""
@@ -144,6 +168,7 @@ class Merge:
             dtype="float32",
             out_dtype=out_dtype,
             seed=seed,
+            statistics=self._statistics(sources) if plugin.needs_statistics else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -152,9 +177,15 @@ class Merge:
             "method": list(self.methods),
             "groups": self.groups,
             "by_module": self.by_module,
+            **({} if self.statistics is None else {"statistics": self.statistics}),
             **{name: list(ends) for name, ends in self.ranges.items()},
             **self.fixed,
         }
+
+    def _statistics(self, sources: Mapping[str, str]) -> Given:
+        if not isinstance(self.statistics, Mapping):
+            return self.statistics
+        return {sources[label]: file for label, file in self.statistics.items()}
 
     def _searched(self) -> list[ParameterSpec]:
         specs = {(spec.name, spec.scope): spec for plugin in self._plugins.values() for spec in plugin.parameters}

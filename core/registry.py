@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from .contracts import Bridge, Executor, Exporter, MergeMethod, Objective, Optimizer, Provider, Task
+from .contracts import Bridge, Executor, Exporter, MergeMethod, Objective, Optimizer, Provider, Statistics, Task
 from .errors import PluginError, did_you_mean
 
 CONTRACTS: Mapping[str, type[Any]] = {
@@ -20,6 +20,7 @@ CONTRACTS: Mapping[str, type[Any]] = {
     "exporters": Exporter,
     "executors": Executor,
     "providers": Provider,
+    "statistics": Statistics,
     "bridges": Bridge,
 }
 

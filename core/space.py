@@ -12,6 +12,7 @@ import torch
 
 from .checkpoints import SourceSet, check_compatible
 from .checkpoints.open import quiet
+from .checkpoints.statistics import include_statistics
 from .contracts.provider import Progress
 from .errors import ConfigurationError
 from .gene_space import GeneSpace
@@ -51,6 +52,7 @@ class Space:
             raise ConfigurationError("`sources` names no fine-tune to merge")
         self.merge = merge
         self.merge.check_sources(len(self.labelled))
+        self._needs = self.merge.needed_statistics(self.labelled)
         self.relative_to = relative_to
         self.progress: Progress = quiet
 
@@ -83,11 +85,19 @@ class Space:
 
     @cached_property
     def checkpoints(self) -> SourceSet:
-        """The open checkpoints, fetched if need be and checked against each other; no weight is read.
+        """The open checkpoints, fetched if need be and checked against each other, and the statistics of the sources.
+
+        No weight is read but to gather statistics that a method needs and that are not in the cache.
 
         Raises:
             CheckpointError: one cannot be had, is damaged, or does not fit the base.
+            ConfigurationError: statistics cannot be gathered, or are of something else.
         """
+        include_statistics(self._opened, self._needs, self.relative_to, self.progress)
+        return self._opened
+
+    @cached_property
+    def _opened(self) -> SourceSet:
         opened = SourceSet(self.base, self.labelled.values(), self.relative_to, self.progress)
         check_compatible(opened[self.base], [opened[reference] for reference in self.labelled.values()])
         return opened
@@ -127,14 +137,14 @@ class Space:
     def out_dtype(self) -> str:
         """The dtype that models are built in: the one most of the base's weights are stored in."""
         by_dtype: dict[torch.dtype, int] = {}
-        for info in self.checkpoints[self.base].tensors.values():
+        for info in self._opened[self.base].tensors.values():
             if info.dtype.is_floating_point:
                 by_dtype[info.dtype] = by_dtype.get(info.dtype, 0) + info.elements
         return str(max(by_dtype, key=lambda dtype: by_dtype[dtype])).removeprefix("torch.")
 
     @cached_property
     def _layers(self) -> int:
-        return layer_count(self.checkpoints[self.base].tensors)
+        return layer_count(self._opened[self.base].tensors)
 
     def _passthrough(self, reference: str) -> Recipe:
         return Recipe("passthrough", (RecipeModel(reference),), dtype="float32", out_dtype=self.out_dtype)

@@ -7,6 +7,7 @@ from functools import cache
 from ..core.genome import content_hash
 from ..core.recipe import Recipe
 from ..core.stage import Stage
+from ..core.statistics import needed_statistics
 from ..fitness.evaluator import Evaluator
 from ..storage import ItemSet
 
@@ -24,11 +25,12 @@ class EvaluationKeys:
     def key(self, recipe: Recipe, stage: Stage) -> str:
         """SHA-256, as 64 hexadecimal digits."""
         checkpoints = self._evaluator.spec.space.checkpoints
+        references = [*recipe.references, *(need.key for need in needed_statistics(recipe).values())]
         return content_hash(
             {
                 "version": EVALUATOR_VERSION,
                 "recipe": recipe.to_dict(),
-                "checkpoints": {reference: checkpoints[reference].fingerprint for reference in recipe.references},
+                "checkpoints": {reference: checkpoints[reference].fingerprint for reference in references},
                 "items": self._item_sets(stage),
                 "device": str(self._evaluator.device),
             }

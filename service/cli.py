@@ -14,6 +14,7 @@ from .front import front
 from .lineage import lineage
 from .plugins import plugins
 from .run import resume, run
+from .statistics import statistics
 from .status import status
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.command(rich_help_panel=LOOK)(best)
 app.command(rich_help_panel=LOOK)(front)
 app.command(rich_help_panel=LOOK)(lineage)
 app.command(rich_help_panel=TAKE)(export)
+app.command(rich_help_panel=MACHINE)(statistics)
 app.command(rich_help_panel=MACHINE)(plugins)
 app.command(rich_help_panel=MACHINE)(doctor)
 

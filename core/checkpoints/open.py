@@ -90,6 +90,10 @@ class SourceSet(Mapping[str, Checkpoint]):
             if reference not in self._open:
                 self._open[reference] = open_checkpoint(reference, relative_to, foundation, progress)
 
+    def include(self, key: str, checkpoint: Checkpoint) -> None:
+        """Adds what is open already."""
+        self._open[key] = checkpoint
+
     def __getitem__(self, reference: str) -> Checkpoint:
         return self._open[reference]
 

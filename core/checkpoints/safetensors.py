@@ -43,6 +43,7 @@ class SafetensorsFile:
         try:
             self._file: Any = safe_open(path, framework="pt").__enter__()  # type: ignore[no-untyped-call]
             self.tensors = {name: self._info(name) for name in self._file.keys()}  # noqa: SIM118  (no mapping)
+            self.metadata: dict[str, str] = self._file.metadata() or {}
         except FileNotFoundError:
             raise CheckpointError(f"{path} is missing") from None
         except (SafetensorError, OSError) as error:

@@ -8,6 +8,7 @@ from .merge_method import MergeMethod, MergeParameters, OnePassMethod, Parameter
 from .objective import Direction, Measured, Objective
 from .optimizer import Optimizer, Proposal, Told
 from .provider import Provider
+from .statistics import Statistics
 from .task import Item, Task
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ParameterSpec",
     "Proposal",
     "Provider",
+    "Statistics",
     "Task",
     "Told",
 ]
