@@ -44,6 +44,7 @@ class MergekitBridge(Bridge):
             "theirs": methods[name],
             "parameters": translated(spec),
             "base_required": contract.base.value == "required",
+            "base_optional": contract.base.value == "optional",
             "source_count": limits_of_count(contract),
             "paper": spec.reference_url or "",
         }

@@ -39,6 +39,15 @@ parameters: {r: 0.3, alpha: [0.1, 0.6]}
 dtype: bfloat16
 out_dtype: bfloat16
 """
+NUSLERP = """
+merge_method: mergekit/nuslerp
+base_model: base
+models:
+- {model: one, parameters: {weight: 0.7}}
+- {model: two, parameters: {weight: 0.4}}
+parameters: {nuslerp_row_wise: true, nuslerp_flatten: false}
+dtype: float32
+"""
 SHARPENED = """
 merge_method: sharpened
 base_model: base
@@ -111,7 +120,11 @@ def by_mergekit(text, folder, out):
     return load_file(out / "model.safetensors")
 
 
-@pytest.mark.parametrize("text", [RAM, RAMPLUS, SHARPENED], ids=["ram", "ramplus_tl", "registered by a user"])
+@pytest.mark.parametrize(
+    "text",
+    [RAM, RAMPLUS, NUSLERP, NUSLERP.replace("base_model: base", ""), SHARPENED],
+    ids=["ram", "ramplus_tl", "a base that may be", "and may not", "registered by a user"],
+)
 def test_the_same_yaml_gives_the_same_bits(text, checkpoints, tmp_path, register):
     register_sharpened(register)
     made = planned(text, checkpoints)
@@ -121,8 +134,8 @@ def test_the_same_yaml_gives_the_same_bits(text, checkpoints, tmp_path, register
         by_mergekit(text, checkpoints, tmp_path / "theirs"),
     )
     assert ours.keys() == theirs.keys()
-    base = made.sources["base"]
-    assert any(not torch.equal(tensor, base.read(name).to(tensor.dtype)) for name, tensor in ours.items())
+    for source in made.sources.values():
+        assert any(not torch.equal(tensor, source.read(name).to(tensor.dtype)) for name, tensor in ours.items())
     for name, tensor in ours.items():
         assert torch.equal(tensor, theirs[name]), name
 
