@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
 
 from . import registry
-from .checkpoints import Checkpoint, TensorInfo, needed_tensors
-from .contracts.merge_method import MergeMethod, ParameterSpec
-from .errors import ConfigurationError, did_you_mean
+from .checkpoints import Checkpoint, TensorInfo
+from .checkpoints.base import promoted
+from .contracts.merge_method import MergeMethod
+from .errors import CheckpointError, ConfigurationError, did_you_mean
 from .genome import content_hash
-from .layout import layer_count, place_of
-from .recipe import Recipe, RecipeModel, torch_dtype
+from .output_config import output_config
+from .recipe import Recipe, torch_dtype
 from .seeds import derived_seed
-from .settings import Scalar, Setting, value_for
+from .slice_merge import SliceMerge, slice_merge
+from .slices import OutputTensor, output_slices, output_tensors
+from .statistics import Need, needed_statistics, statistics_of
 
 
 class Operand(NamedTuple):
@@ -36,6 +39,7 @@ class MergeStep:
         sources: in the recipe's order.
         dtype: what the arithmetic is done in.
         seed: this tensor's own.
+        statistics: of each source's tensor; empty if it has none or the method needs none.
     """
 
     method: str
@@ -45,6 +49,7 @@ class MergeStep:
     shared: Mapping[str, float | bool]
     dtype: torch.dtype
     seed: int
+    statistics: tuple[Operand, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,15 +75,17 @@ class Plan:
     """How to build one model.
 
     Attributes:
-        tensors: in the template's order.
+        tensors: in the template's order; layers that it has not come after those that it has.
         template: the checkpoint whose config and tokenizer the model gets.
         sources: the open checkpoints, by reference.
+        config: the model's config.json: the template's, with another number of layers or of tokens if need be.
     """
 
     recipe: Recipe
     tensors: tuple[TensorPlan, ...]
     template: Checkpoint
     sources: Mapping[str, Checkpoint]
+    config: Mapping[str, Any]
 
 
 def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
@@ -87,45 +94,37 @@ def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
     Raises:
         PluginError: the merge method is not installed.
         ConfigurationError: a checkpoint is not open, the method is given too few or too many sources, or a parameter
-            is unknown, missing or out of range.
+            is unknown, missing or out of range; or statistics are not given, not open, or lack a tensor.
+        CheckpointError: the checkpoints have not the same tensors.
     """
     method: type[MergeMethod] = registry.load("merge_methods", recipe.merge_method)
     for reference in recipe.references:
         if reference not in sources:
             raise ConfigurationError(f"the recipe names {reference!r}. {did_you_mean(reference, sources)}")
-    base, models = _split_base(recipe, method)
     _check_parameter_names(recipe, method)
-    template = sources[base or models[0].model]
-    layers = layer_count(template.tensors)
-    needed = needed_tensors(template)
-    tensors = tuple(
-        TensorPlan(name, TensorInfo(info.shape, out), (_without_idle_merge(step, method, sources),))
-        for name, info in template.tensors.items()
-        if name in needed
-        for out, step in [_plan_tensor(recipe, method, base, models, name, info, layers)]
+    slices = output_slices(recipe, sources)
+    merges = {one.first: slice_merge(recipe, method, one) for one in slices}
+    found = output_tensors(slices, sources, stacked=bool(recipe.slices))
+    template = sources[recipe.base_model or slices[0].template.model]
+    place = {name: number for number, name in enumerate(template.tensors)}
+    found.sort(key=lambda tensor: place.get(tensor.name, len(place)))
+    needs = needed_statistics(recipe)
+    planned = (_plan_tensor(recipe, method, merges[tensor.slice.first], tensor, sources) for tensor in found)
+    tensors = tuple(_with_statistics(tensor, method, needs, sources) for tensor in planned)
+    return Plan(
+        recipe, tensors, template, sources, output_config(template, slices, found, sources, bool(recipe.slices))
     )
-    return Plan(recipe, tensors, template, sources)
-
-
-def _split_base(recipe: Recipe, method: type[MergeMethod]) -> tuple[str | None, tuple[RecipeModel, ...]]:
-    """The base and the models to be merged into it; a method without a base merges it like any other."""
-    if method.base_required:
-        if recipe.base_model is None:
-            raise ConfigurationError(f"{method.name} needs a `base_model`")
-        base, models = recipe.base_model, tuple(entry for entry in recipe.models if entry.model != recipe.base_model)
-    else:
-        base, models = None, recipe.models
-    least, most = method.source_count
-    if len(models) < least or (most is not None and len(models) > most):
-        allowed = f"{least}" if most == least else f"at least {least}" if most is None else f"{least} to {most}"
-        beside = " besides the base" if method.base_required else ""
-        raise ConfigurationError(f"{method.name} merges {allowed} model(s){beside}, not {len(models)}")
-    return base, models
 
 
 def _check_parameter_names(recipe: Recipe, method: type[MergeMethod]) -> None:
     valid = {spec.name for spec in method.parameters}
-    for name in [*recipe.parameters, *(name for entry in recipe.models for name in entry.parameters)]:
+    owners: list[Any] = [
+        recipe,
+        *recipe.models,
+        *recipe.slices,
+        *(part for one in recipe.slices for part in one.sources),
+    ]
+    for name in (name for owner in owners for name in owner.parameters):
         if name not in valid:
             raise ConfigurationError(f"{method.name} has no parameter {name!r}. {did_you_mean(name, valid)}")
 
@@ -133,44 +132,60 @@ def _check_parameter_names(recipe: Recipe, method: type[MergeMethod]) -> None:
 def _plan_tensor(
     recipe: Recipe,
     method: type[MergeMethod],
-    base: str | None,
-    models: tuple[RecipeModel, ...],
-    name: str,
-    info: TensorInfo,
-    layers: int,
-) -> tuple[torch.dtype, MergeStep]:
-    work = torch_dtype(recipe.dtype) if recipe.dtype else info.dtype
+    merge: SliceMerge,
+    tensor: OutputTensor,
+    sources: Mapping[str, Checkpoint],
+) -> TensorPlan:
+    models = [source.model for source in tensor.slice.sources]
+    operands = [Operand(model, name) for model, name in zip(models, tensor.inputs, strict=True)]
+    infos = [sources[operand.checkpoint].tensors[operand.tensor] for operand in operands]
+    template = models.index(tensor.slice.template.model)
+    shape = infos[template].shape
+    _check_shapes(tensor, operands, infos, operands[template], shape)
+    stored = promoted(sources[operand.checkpoint].stored_dtype(operand.tensor) for operand in operands)
+    if not stored.is_floating_point:
+        return TensorPlan(tensor.name, TensorInfo(shape, stored), (_copy(operands[template], stored),))
+    work = torch_dtype(recipe.dtype) if recipe.dtype else stored
     out = torch_dtype(recipe.out_dtype) if recipe.out_dtype else work
-    if not info.dtype.is_floating_point:
-        reference = base or models[0].model
-        return info.dtype, MergeStep("passthrough", None, (Operand(reference, name),), {}, {}, info.dtype, 0)
-    place = place_of(name)
-
-    def value(spec: ParameterSpec, settings: list[Setting | None]) -> Scalar:
-        found = [value_for(setting, name, place, layers) for setting in settings if setting is not None]
-        return _checked(spec, next((value for value in found if value is not None), spec.default), name, method)
-
-    per_source = {
-        spec.name: tuple(
-            float(value(spec, [entry.parameters.get(spec.name), recipe.parameters.get(spec.name)])) for entry in models
-        )
-        for spec in method.parameters
-        if spec.scope == "source"
-    }
-    shared = {
-        spec.name: value(spec, [recipe.parameters.get(spec.name)])
-        for spec in method.parameters
-        if spec.scope == "shared"
-    }
-    seed = derived_seed(recipe.seed, "merge", name)
-    ancestor = None if base is None else Operand(base, name)
-    merged = tuple(Operand(entry.model, name) for entry in models)
-    return out, MergeStep(method.name, ancestor, merged, per_source, shared, work, seed)
+    per_source, shared = merge.values(tensor)
+    step = MergeStep(
+        method.name,
+        None if merge.base is None else operands[merge.base],
+        tuple(operands[number] for number in merge.merged),
+        per_source,
+        shared,
+        work,
+        derived_seed(recipe.seed, "merge", tensor.name),
+    )
+    return TensorPlan(tensor.name, TensorInfo(shape, out), (_without_idle_merge(step, method, sources),))
 
 
-def _without_idle_merge(
-    step: MergeStep, method: type[MergeMethod], sources: Mapping[str, Checkpoint]
-) -> MergeStep:
+def _with_statistics(
+    tensor: TensorPlan, method: type[MergeMethod], needs: Mapping[str, Need], sources: Mapping[str, Checkpoint]
+) -> TensorPlan:
+    (step,) = tensor.steps
+    if method.needs_statistics is None or step.method != method.name:
+        return tensor
+    found = tuple(Operand(*place) for place in statistics_of(step.sources, needs, sources))
+    return replace(tensor, steps=(replace(step, statistics=found),))
+
+
+def _check_shapes(
+    tensor: OutputTensor,
+    operands: Sequence[Operand],
+    infos: Sequence[TensorInfo],
+    template: Operand,
+    shape: tuple[int, ...],
+) -> None:
+    for operand, info in zip(operands, infos, strict=True):
+        if info.shape != shape:
+            raise CheckpointError(
+                f"{tensor.name} cannot be merged: {operand.tensor} is {list(info.shape)} in {operand.checkpoint}, but "
+                f"{template.tensor} is {list(shape)} in {template.checkpoint}"
+            )
+
+
+def _without_idle_merge(step: MergeStep, method: type[MergeMethod], sources: Mapping[str, Checkpoint]) -> MergeStep:
     """The base's own tensor where no source changes it (adapters leave embeddings and norms alone, for example)."""
     if step.base is None or not method.keeps_base:
         return step
@@ -180,12 +195,12 @@ def _without_idle_merge(
         for operand in step.sources
     ):
         return step
-    return MergeStep("passthrough", None, (step.base,), {}, {}, step.dtype, 0)
+    return _copy(step.base, step.dtype)
 
 
-def _checked(spec: ParameterSpec, value: Scalar | None, name: str, method: type[MergeMethod]) -> Scalar:
-    if value is None:
-        raise ConfigurationError(f"{method.name} needs a value of {spec.name!r} for {name}; the recipe gives none")
-    if not spec.low <= value <= spec.high:
-        raise ConfigurationError(f"{method.name}: {spec.name} = {value} is outside [{spec.low}, {spec.high}]")
-    return value
+def _copy(operand: Operand, dtype: torch.dtype) -> MergeStep:
+    method: type[MergeMethod] = registry.load("merge_methods", "passthrough")
+    defaults = {spec: spec.default for spec in method.parameters if spec.default is not None}
+    own = {spec.name: (float(value),) for spec, value in defaults.items() if spec.scope == "source"}
+    shared = {spec.name: value for spec, value in defaults.items() if spec.scope == "shared"}
+    return MergeStep(method.name, None, (operand,), own, shared, dtype, 0)

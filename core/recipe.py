@@ -1,4 +1,4 @@
-"""A recipe: exactly how to build one model. Readable YAML; mergekit's `models` form is read as it is."""
+"""A recipe: exactly how to build one model. Readable YAML, a superset of mergekit's."""
 
 from __future__ import annotations
 
@@ -11,21 +11,40 @@ import torch
 from . import strict_yaml
 from .errors import ConfigurationError, did_you_mean
 from .genome import content_hash
-from .parsing import check_keys
-from .settings import Setting, dump_setting, parse_setting
+from .parsing import check_keys, mapping_of
+from .recipe_parts import (
+    RecipeModel,
+    RecipeSlice,
+    SliceSource,
+    dump_model,
+    dump_parameters,
+    dump_slice,
+    parse_model,
+    parse_parameters,
+    parse_reference,
+    parse_slice,
+)
+from .settings import Setting
+from .statistics import Given, parse_statistics
+from .tokenizer_policy import TokenizerPolicy, dump_policy, parse_policy
 
-_KEYS = ("merge_method", "base_model", "models", "parameters", "dtype", "out_dtype", "seed")
-_NOT_YET = ("slices", "modules", "tokenizer", "tokenizer_source", "chat_template")
-_WITHOUT_EFFECT = "int8_mask"  # in mergekit it saves memory and changes no result
+__all__ = ["Recipe", "RecipeModel", "RecipeSlice", "SliceSource", "torch_dtype"]
+
+_FORMS = ("models", "slices", "modules")
+_KEYS = (
+    "merge_method",
+    "base_model",
+    *_FORMS,
+    "parameters",
+    "dtype",
+    "out_dtype",
+    "tokenizer_source",
+    "tokenizer",
+    "chat_template",
+    "statistics",
+    "seed",
+)
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
-
-
-@dataclass(frozen=True)
-class RecipeModel:
-    """A checkpoint that is merged, with the parameters that are its own."""
-
-    model: str
-    parameters: Mapping[str, Setting] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,25 +53,35 @@ class Recipe:
 
     Attributes:
         merge_method: name of a plugin.
-        models: the checkpoints in order; `base_model` may be among them (linear, slerp).
-        base_model: the common ancestor, where the method needs one.
+        models: whole checkpoints, in order; `base_model` may be among them (linear, slerp). Empty if there are slices.
+        base_model: the common ancestor, where the method needs one; config and tokenizer are taken from it.
         parameters: values for all models and tensors where a model has none of its own.
         dtype: what the arithmetic is done in; None for the stored dtype.
         out_dtype: what the result is stored in; None for `dtype`, and if that is None too, the stored dtype.
         seed: in [0, 2^32), from which random methods draw.
+        slices: instead of `models`: the model's layers from the first to the last, slice by slice.
+        tokenizer: which vocabulary the model gets; None where all have the same.
+        chat_template: `auto` (what most of the checkpoints have), the name of a known template, or the template
+            itself; None for the template checkpoint's.
+        statistics: what the method needs to know of the models: a file of texts to gather it on (or a `.safetensors`
+            file of it) for all, or one for each by its reference; None for methods that need nothing.
     """
 
     merge_method: str
-    models: tuple[RecipeModel, ...]
+    models: tuple[RecipeModel, ...] = ()
     base_model: str | None = None
     parameters: Mapping[str, Setting] = field(default_factory=dict)
     dtype: str | None = None
     out_dtype: str | None = None
     seed: int = 0
+    slices: tuple[RecipeSlice, ...] = ()
+    tokenizer: TokenizerPolicy | None = None
+    chat_template: str | None = None
+    statistics: Given = None
 
     @classmethod
     def from_yaml(cls, text: str, origin: str = "recipe") -> Recipe:
-        """Reads what `to_yaml` wrote, or a mergekit configuration in its `models` form.
+        """Reads what `to_yaml` wrote, or a mergekit configuration.
 
         Raises:
             ConfigurationError: bad YAML, an unknown key (with the nearest valid one), or a value of the wrong kind.
@@ -62,29 +91,35 @@ class Recipe:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], origin: str = "recipe") -> Recipe:
         """Reads what `to_dict` wrote. Raises as `from_yaml` does."""
-        for key in content:
-            if key in _NOT_YET:
-                raise ConfigurationError(f"{origin}: `{key}` is not supported yet; list whole checkpoints in `models`")
         check_keys(content, _KEYS, origin)
-        models = content.get("models")
-        if not isinstance(models, list) or not models:
-            raise ConfigurationError(f"{origin}: `models` must list at least one checkpoint")
+        parameters = parse_parameters(content.get("parameters"), origin)
+        content, parameters = _without_modules(content, parameters, origin)
+        models, slices = _listed(content, "models", origin), _listed(content, "slices", origin)
+        if not models and not slices:
+            raise ConfigurationError(f"{origin}: `models` must list at least one checkpoint, or `slices` their layers")
+        if models and slices:
+            raise ConfigurationError(f"{origin}: give `models` or `slices`, not both")
         if not isinstance(content.get("merge_method"), str):
             raise ConfigurationError(f"{origin}: `merge_method` must name a method")
         base = content.get("base_model")
-        if base is not None and not isinstance(base, str):
-            raise ConfigurationError(f"{origin}: `base_model` must name a checkpoint, not {base!r}")
         seed = content.get("seed", 0)
         if type(seed) is not int or not 0 <= seed < 2**32:
             raise ConfigurationError(f"{origin}: `seed` must be a whole number in [0, 2^32), not {seed!r}")
+        template = content.get("chat_template")
+        if template is not None and not isinstance(template, str):
+            raise ConfigurationError(f"{origin}: `chat_template` must be text, not {template!r}")
         return cls(
             merge_method=content["merge_method"],
-            models=tuple(_parse_model(entry, origin) for entry in models),
-            base_model=base,
-            parameters=_parse_parameters(content.get("parameters"), origin),
+            models=tuple(parse_model(entry, origin) for entry in models),
+            base_model=None if base is None else parse_reference(base, f"{origin}: `base_model`"),
+            parameters=parameters,
             dtype=_parse_dtype(content.get("dtype"), origin),
             out_dtype=_parse_dtype(content.get("out_dtype"), origin),
             seed=seed,
+            slices=tuple(parse_slice(entry, origin) for entry in slices),
+            tokenizer=parse_policy(content, origin),
+            chat_template=template or None,
+            statistics=parse_statistics(content.get("statistics"), origin),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,13 +127,20 @@ class Recipe:
         content: dict[str, Any] = {"merge_method": self.merge_method}
         if self.base_model is not None:
             content["base_model"] = self.base_model
-        content["models"] = [
-            {"model": entry.model, **({"parameters": _dump_parameters(entry.parameters)} if entry.parameters else {})}
-            for entry in self.models
-        ]
+        if self.models:
+            content["models"] = [dump_model(entry) for entry in self.models]
+        if self.slices:
+            content["slices"] = [dump_slice(entry) for entry in self.slices]
         if self.parameters:
-            content["parameters"] = _dump_parameters(self.parameters)
-        optional = {"dtype": self.dtype, "out_dtype": self.out_dtype, "seed": self.seed or None}
+            content["parameters"] = dump_parameters(self.parameters)
+        optional = {
+            "dtype": self.dtype,
+            "out_dtype": self.out_dtype,
+            **dump_policy(self.tokenizer),
+            "chat_template": self.chat_template,
+            "statistics": self.statistics,
+            "seed": self.seed or None,
+        }
         return content | {key: value for key, value in optional.items() if value is not None}
 
     def to_yaml(self) -> str:
@@ -113,8 +155,11 @@ class Recipe:
     @property
     def references(self) -> list[str]:
         """The checkpoints that the recipe names, the base first, each once."""
-        named = ([self.base_model] if self.base_model else []) + [entry.model for entry in self.models]
-        return list(dict.fromkeys(named))
+        named = [self.base_model] if self.base_model else []
+        named += [entry.model for entry in self.models]
+        for entry in self.slices:
+            named += [*([entry.base_model] if entry.base_model else []), *(source.model for source in entry.sources)]
+        return list(dict.fromkeys([*named, *(self.tokenizer.references if self.tokenizer else [])]))
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -122,30 +167,38 @@ def torch_dtype(name: str) -> torch.dtype:
     return _DTYPES[name]
 
 
-def _parse_model(content: Any, origin: str) -> RecipeModel:
-    if isinstance(content, str):
-        return RecipeModel(content)
-    if not isinstance(content, dict) or not isinstance(content.get("model"), str):
-        raise ConfigurationError(f"{origin}: an entry of `models` must name its `model`: {content!r}")
-    check_keys(content, ("model", "parameters"), origin)
-    return RecipeModel(content["model"], _parse_parameters(content.get("parameters"), f"{origin}, {content['model']}"))
+def _without_modules(
+    content: Mapping[str, Any], parameters: dict[str, Setting], origin: str
+) -> tuple[Mapping[str, Any], dict[str, Setting]]:
+    """mergekit's `modules` with one module in it, as plain `models` or `slices`."""
+    if (modules := content.get("modules")) is None:
+        return content, parameters
+    found = mapping_of(modules, f"{origin}: `modules`")
+    if len(found) != 1 or any(content.get(form) is not None for form in ("models", "slices")):
+        raise ConfigurationError(
+            f"{origin}: `modules` is read with one module in it and without `models` or `slices` beside it; "
+            f"it has {', '.join(found) or 'none'}"
+        )
+    (name,) = found
+    where = f"{origin}, module {name!r}"
+    module = mapping_of(found[name], where)
+    check_keys(module, ("models", "slices", "parameters"), where)
+    own = parse_parameters(module.get("parameters"), where)
+    # A parameter's rules are tried in order, so that the module's before everybody's means what mergekit means.
+    merged = {key: own.get(key, ()) + parameters.get(key, ()) for key in [*own, *parameters]}
+    rest = {key: value for key, value in content.items() if key != "modules"}
+    return {**rest, **{form: module[form] for form in ("models", "slices") if form in module}}, merged
 
 
-def _parse_parameters(content: Any, where: str) -> dict[str, Setting]:
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{where}: `parameters` must be a mapping, not {content!r}")
-    for name in content:
-        if not isinstance(name, str):
-            raise ConfigurationError(f"{where}: the parameter {name!r} must be a name")
-    return {
-        name: parse_setting(value, f"{where}, {name}") for name, value in content.items() if name != _WITHOUT_EFFECT
-    }
-
-
-def _dump_parameters(parameters: Mapping[str, Setting]) -> dict[str, Any]:
-    return {name: dump_setting(setting) for name, setting in parameters.items()}
+def _listed(content: Mapping[str, Any], key: str, origin: str) -> list[Any]:
+    entries = content.get(key)
+    if entries is None:
+        return []
+    if not isinstance(entries, list) or not entries:
+        raise ConfigurationError(
+            f"{origin}: `{key}` must list at least one {'checkpoint' if key == 'models' else key[:-1]}"
+        )
+    return entries
 
 
 def _parse_dtype(content: Any, origin: str) -> str | None:

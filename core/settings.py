@@ -44,19 +44,30 @@ class Rule:
 Setting: TypeAlias = tuple[Rule, ...]
 
 
-def value_for(setting: Setting, name: str, place: Place, layers: int) -> Scalar | None:
-    """The first matching rule's value for a tensor of a model with `layers` layers, or None if no rule matches."""
+def value_for(setting: Setting, name: str, place: Place, t: float) -> Scalar | None:
+    """The first matching rule's value for a tensor, or None if no rule matches.
+
+    Args:
+        t: in [0, 1], how far along the gradients the tensor is.
+    """
     for rule in setting:
         if rule.matches(name, place):
             if not isinstance(rule.value, tuple):
                 return rule.value
-            return _interpolate(rule.value, place.layer, layers)
+            return _interpolate(rule.value, t)
     return None
 
 
-def _interpolate(gradient: Sequence[Scalar], layer: int | None, layers: int) -> Scalar:
-    """Gradients as in mergekit: 0 at the first layer and outside the layers, 1 at the last."""
-    t = 0.0 if layer is None else layer / (layers - 1) if layers > 1 else 1.0
+def depth_of(layer: int | None, layers: int) -> float:
+    """How far along the gradients a layer is, as in mergekit: 0 at the first and outside the layers, 1 at the last.
+
+    >>> depth_of(1, 5)
+    0.25
+    """
+    return 0.0 if layer is None else layer / (layers - 1) if layers > 1 else 1.0
+
+
+def _interpolate(gradient: Sequence[Scalar], t: float) -> Scalar:
     position = t * (len(gradient) - 1)
     low = int(position)
     high = min(low + 1, len(gradient) - 1)

@@ -66,6 +66,10 @@ class AdapterCheckpoint(Checkpoint):
         """Whether the adapter leaves the tensor alone and `other` is its base, or the adapter itself."""
         return self is other or (name not in self._pairs and self.base.shares(name, other))
 
+    def stored_dtype(self, name: str) -> torch.dtype:
+        """The base's."""
+        return self.base.stored_dtype(name)
+
     def weight_files(self) -> tuple[Path, ...]:
         """The base's files, then the adapter's weights and config (which holds the scale)."""
         return (*self.base.weight_files(), self._file.path, self._folder / CONFIG)

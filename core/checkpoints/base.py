@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,10 @@ class Checkpoint(ABC):
         """Whether the tensor called `name` is known to be `other`'s own, without reading it."""
         return self is other
 
+    def stored_dtype(self, name: str) -> torch.dtype:
+        """The dtype that the model stores the tensor in, whatever `read` gives it in."""
+        return self.tensors[name].dtype
+
     @abstractmethod
     def weight_files(self) -> tuple[Path, ...]:
         """The files that the weights come from."""
@@ -81,6 +85,12 @@ class Checkpoint(ABC):
             digest.update(path.name.encode())
             digest.update(file_sha256(path).encode())
         return digest.hexdigest()
+
+
+def promoted(dtypes: Iterable[torch.dtype]) -> torch.dtype:
+    """The narrowest dtype that holds values of all these; float8, which nothing is computed in, counts as bfloat16."""
+    wide = (torch.bfloat16 if dtype.is_floating_point and dtype.itemsize == 1 else dtype for dtype in dtypes)
+    return reduce(torch.promote_types, wide)
 
 
 def file_sha256(path: Path) -> str:

@@ -18,6 +18,10 @@ def planned(checkpoints):
     return lambda text: plan(Recipe.from_yaml(text), sources)
 
 
+def checkpoints_of(step):
+    return tuple(operand.checkpoint for operand in step.sources)
+
+
 def steps(planned):
     return {tensor.name: tensor.steps[0] for tensor in planned.tensors}
 
@@ -35,7 +39,8 @@ def test_every_tensor_of_the_base_is_planned_in_its_order(planned, checkpoints):
 def test_a_models_own_value_comes_before_everybodys_and_that_before_the_default(planned):
     step = steps(planned(TIES + "parameters: {weight: 0.4, density: 0.7, normalize: false}\n"))
     last = step["model.layers.2.mlp.up_proj.weight"]
-    assert (last.method, last.base, last.sources) == ("ties", "base", ("one", "two"))
+    assert (last.method, last.base) == ("ties", ("base", "model.layers.2.mlp.up_proj.weight"))
+    assert last.sources == tuple((name, "model.layers.2.mlp.up_proj.weight") for name in ("one", "two"))
     assert last.per_source == {"weight": (0.9, 0.4), "density": (0.7, 0.7)}
     assert last.shared == {"normalize": False, "lambda": 1.0}
     assert step["model.layers.0.mlp.up_proj.weight"].per_source["weight"] == (0.1, 0.4)
@@ -74,13 +79,14 @@ def test_a_tensors_hash_changes_with_whatever_it_depends_on(planned):
 
 def test_a_base_among_the_models_is_not_merged_into_itself(planned):
     text = TIES.replace("model: two", "model: base") + "parameters: {weight: 0.4}\n"
-    assert steps(planned(text))[QUERY].sources == ("one",)
+    assert steps(planned(text))[QUERY].sources == (("one", QUERY),)
 
 
 def test_a_method_without_a_base_takes_the_first_model_as_its_template(planned):
     found = planned("merge_method: linear\nmodels: [two, one, base]\nparameters: {weight: 1}\n")
     assert found.template.reference == "two"
-    assert (steps(found)[QUERY].base, steps(found)[QUERY].sources) == (None, ("two", "one", "base"))
+    step = steps(found)[QUERY]
+    assert (step.base, checkpoints_of(step)) == (None, ("two", "one", "base"))
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_what_changes_no_result_in_mergekit_is_passed_over():
     ("text", "message"),
     [
         (PLAIN + "paramters: {}\n", "unknown key 'paramters'. Did you mean 'parameters'"),
-        (PLAIN + "slices: []\n", "`slices` is not supported yet"),
+        (PLAIN + "slices: []\n", "`slices` must list at least one slice"),
         (PLAIN + "dtype: float23\n", "unknown dtype 'float23'. Did you mean 'float32'"),
         (PLAIN + "out_dtype: [float32]\n", "unknown dtype"),
         (PLAIN + "seed: -1\n", "`seed` must be a whole number"),

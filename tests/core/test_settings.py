@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from heterosis.core.errors import ConfigurationError
 from heterosis.core.layout import Place, layer_count, place_of
-from heterosis.core.settings import Rule, dump_setting, parse_setting, value_for
+from heterosis.core.settings import Rule, depth_of, dump_setting, parse_setting, value_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +22,8 @@ ATTENTION = "model.layers.2.self_attn.q_proj.weight"
 
 
 def at(setting, name, layers=3):
-    return value_for(parse_setting(setting, "test"), name, place_of(name), layers)
+    place = place_of(name)
+    return value_for(parse_setting(setting, "test"), name, place, depth_of(place.layer, layers))
 
 
 @given(SETTINGS)

@@ -1,0 +1,184 @@
+"""The tensors of the model to be built, and for each of them which layer of which checkpoint goes into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .checkpoints import Checkpoint, needed_tensors
+from .checkpoints.base import listed
+from .embeddings import embeds_input, is_output_embedding
+from .errors import CheckpointError, ConfigurationError
+from .layout import Place, at_layer, layer_count, place_of, stack_of
+from .recipe import Recipe, RecipeModel, SliceSource
+from .settings import Setting, depth_of
+
+
+@dataclass(frozen=True)
+class OutputSlice:
+    """Consecutive layers of the model to be built.
+
+    Attributes:
+        sources: what they are merged from, the base among them; of each as many layers.
+        base: the common ancestor, or None.
+        parameters: come after a source's own and before the recipe's.
+        first: the number of its first layer in the model to be built.
+    """
+
+    sources: tuple[SliceSource, ...]
+    base: str | None
+    parameters: Mapping[str, Setting] = field(default_factory=dict)
+    first: int = 0
+
+    @property
+    def template(self) -> SliceSource:
+        """The source whose tensors' names and shapes the slice takes: the base, or else the first."""
+        return next((source for source in self.sources if source.model == self.base), self.sources[0])
+
+    @property
+    def depth(self) -> int:
+        """How many layers it has."""
+        return self.sources[0].layers[1] - self.sources[0].layers[0]
+
+
+class OutputTensor(NamedTuple):
+    """A tensor of the model to be built.
+
+    Attributes:
+        inputs: its names in the slice's sources, in their order.
+        t: in [0, 1], how far along the gradients it is.
+    """
+
+    name: str
+    slice: OutputSlice
+    inputs: tuple[str, ...]
+    place: Place
+    t: float
+
+
+def output_slices(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> tuple[OutputSlice, ...]:
+    """The recipe's slices; whole models are one slice, to which the base is added if it is not among them.
+
+    Raises:
+        ConfigurationError: a slice lies outside its checkpoint, or names a base that is not among its sources.
+    """
+    if not recipe.slices:
+        entries = recipe.models
+        if recipe.base_model is not None and all(entry.model != recipe.base_model for entry in entries):
+            entries = (*entries, RecipeModel(recipe.base_model))
+        layers = {entry.model: (0, layer_count(sources[entry.model].tensors)) for entry in entries}
+        whole = tuple(SliceSource(entry.model, layers[entry.model], entry.parameters) for entry in entries)
+        return (OutputSlice(whole, recipe.base_model),)
+    found: list[OutputSlice] = []
+    first = 0
+    for entry in recipe.slices:
+        for source in entry.sources:
+            depth = layer_count(sources[source.model].tensors)
+            if source.layers[1] > depth:
+                raise ConfigurationError(
+                    f"{source.model} has {depth} layers; a slice of it wants {list(source.layers)}, counted from 0 and "
+                    "without the last"
+                )
+        found.append(OutputSlice(entry.sources, entry.base_model or recipe.base_model, entry.parameters, first))
+        first += found[-1].depth
+    return tuple(found)
+
+
+def output_tensors(
+    slices: tuple[OutputSlice, ...], sources: Mapping[str, Checkpoint], stacked: bool
+) -> list[OutputTensor]:
+    """The tensors of the model to be built.
+
+    Args:
+        stacked: whether the slices were given; else there is one, of whole models that must have the same tensors.
+
+    Raises:
+        CheckpointError: a source lacks a tensor that others have, or has it in another shape.
+    """
+    found = list(_stacked(slices, sources) if stacked else _whole(slices[0], sources))
+    if problems := list(_misfits(found, sources)):
+        raise CheckpointError("these checkpoints cannot be merged:\n  " + "\n  ".join(problems))
+    return found
+
+
+def _whole(one: OutputSlice, sources: Mapping[str, Checkpoint]) -> Iterator[OutputTensor]:
+    names = _outside_and_inside(one, sources)
+    depths: dict[str, int] = {}
+    for name in names:
+        stack, layer = stack_of(name), place_of(name).layer
+        depths[stack] = max(depths.get(stack, 0), 0 if layer is None else layer + 1)
+    for name in names:
+        place = place_of(name)
+        yield _placed(name, one, sources, place, depth_of(place.layer, depths[stack_of(name)]))
+
+
+def _outside_and_inside(one: OutputSlice, sources: Mapping[str, Checkpoint]) -> list[str]:
+    needed = {source.model: needed_tensors(sources[source.model]) for source in one.sources}
+    template = sources[one.template.model]
+    names = [name for name in template.tensors if name in needed[one.template.model]]
+    return [*names, *_missed_output_embeddings(needed.values(), names)]
+
+
+def _missed_output_embeddings(needed: Iterable[set[str]], names: list[str]) -> list[str]:
+    """Output embeddings that only others than the template have, as it ties them to the input's."""
+    others = set().union(*needed) - set(names)
+    return sorted(name for name in others if is_output_embedding(name))
+
+
+def _stacked(slices: tuple[OutputSlice, ...], sources: Mapping[str, Checkpoint]) -> Iterator[OutputTensor]:
+    first, last = slices[0], slices[-1]
+    outside = [name for name in _outside_and_inside(first, sources) if place_of(name).layer is None]
+    for name in outside:
+        if embeds_input(name):
+            yield _placed(name, first, sources, place_of(name), 0.0)
+    for one in slices:
+        yield from _layers(one, sources)
+    for name in _outside_and_inside(last, sources):
+        if place_of(name).layer is None and not embeds_input(name):
+            yield _placed(name, last, sources, place_of(name), 0.0)
+
+
+def _layers(one: OutputSlice, sources: Mapping[str, Checkpoint]) -> Iterator[OutputTensor]:
+    template = one.template
+    by_layer: dict[int, list[str]] = {}
+    for name in sources[template.model].tensors:
+        if (layer := place_of(name).layer) is not None:
+            by_layer.setdefault(layer, []).append(name)
+    stacks = {stack_of(name) for names in by_layer.values() for name in names}
+    if len(stacks) > 1:
+        raise ConfigurationError(
+            f"{template.model} has {len(stacks)} stacks of layers ({', '.join(sorted(stacks))}); "
+            "slices are read for models with one"
+        )
+    for offset in range(one.depth):
+        number = one.first + offset
+        for name in by_layer[template.layers[0] + offset]:
+            inputs = tuple(at_layer(name, source.layers[0] + offset) for source in one.sources)
+            own = at_layer(name, number)
+            yield OutputTensor(own, one, inputs, place_of(own), depth_of(offset, one.depth))
+
+
+def _placed(name: str, one: OutputSlice, sources: Mapping[str, Checkpoint], place: Place, t: float) -> OutputTensor:
+    inputs = tuple(_stored_name(name, sources[source.model]) for source in one.sources)
+    return OutputTensor(name, one, inputs, place, t)
+
+
+def _stored_name(name: str, checkpoint: Checkpoint) -> str:
+    """The name itself, or the input embedding's where the checkpoint ties its output embedding to it."""
+    if name in checkpoint.tensors or not is_output_embedding(name):
+        return name
+    tied = (other for other in checkpoint.tensors if place_of(other).layer is None and embeds_input(other))
+    return next(tied, name)
+
+
+def _misfits(found: list[OutputTensor], sources: Mapping[str, Checkpoint]) -> Iterator[str]:
+    """For each checkpoint, the tensors that it lacks, and those that it has and others have not."""
+    wanted: dict[str, dict[str, None]] = {}
+    for tensor in found:
+        for source, name in zip(tensor.slice.sources, tensor.inputs, strict=True):
+            wanted.setdefault(source.model, {})[name] = None
+    for model, names in wanted.items():
+        tensors = sources[model].tensors
+        if missing := [name for name in names if name not in tensors]:
+            yield f"{model} lacks {listed(missing)}"
