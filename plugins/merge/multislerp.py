@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
-from ...core.forms import WeightedSum
+from ...core.forms import Form, WeightedSum
 from .inner_products import inner_products
+from .task_vectors import weighted
 
 _ROUNDING = 1e-7
 """A mean of unit vectors that is shorter consists of float32's rounding errors."""
@@ -44,9 +45,7 @@ class MultiSlerp(OnePassMethod):
         """The inner products of the tensors (or task vectors)."""
         return inner_products(sources, base)
 
-    def form(
-        self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
-    ) -> WeightedSum:
+    def form(self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters) -> Form:
         """One weight for each tensor."""
         if len(sources) == 1:
             return WeightedSum((1.0,))
@@ -54,15 +53,11 @@ class MultiSlerp(OnePassMethod):
         weights = np.array(parameters.per_source["weight"])
         if parameters.shared["normalize_weights"]:
             weights = weights / total if (total := weights.sum()) else np.full_like(weights, np.nan)
-        weights = _weights(products, weights, float(parameters.shared["eps"]))
-        return WeightedSum(tuple(map(float, weights)), 0.0 if base is None else float(1 - weights.sum()))
+        return weighted(_weights(products, weights, float(parameters.shared["eps"])), base is not None)
 
 
 def _weights(products: Any, weights: Any, eps: float) -> Any:
     norms = np.sqrt(np.diag(products))
-    if not norms.any():
-        # Then sources that all equal the base give it back bit for bit; mergekit refuses to merge three of them.
-        return np.zeros_like(weights)
     directions = weights / (norms + eps)
     length = math.sqrt(max(directions @ products @ directions, 0.0))
     if length < max(eps, _ROUNDING):

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import torch
 
 from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
-from ...core.forms import WeightedSum
+from ...core.forms import Form
 from .inner_products import inner_products, row_inner_products
 from .rows import row_weighted_sum
+from .task_vectors import weighted
 
 _SMALLEST_TOTAL = 1e-6
 _SMALLEST_NORM = 1e-7
@@ -48,13 +49,12 @@ class NuSlerp(OnePassMethod):
 
     def form(
         self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
-    ) -> WeightedSum | None:
+    ) -> Form | None:
         """One weight for each tensor; none if each row has its own."""
         if not parameters.shared["nuslerp_flatten"]:
             return None
         products = self.prepare(base, sources) if parameters.prepared is None else parameters.prepared
-        first, second = map(float, _weights(products, _share(parameters)))
-        return WeightedSum((first, second), 0.0 if base is None else 1 - first - second)
+        return weighted(_weights(products, _share(parameters)), base is not None)
 
     def merge(
         self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
@@ -77,12 +77,12 @@ def _share(parameters: MergeParameters) -> float:
 
 def _weights(products: npt.NDArray[np.float64], t: float) -> npt.NDArray[np.float64]:
     """The weights of the two tensors, shape (2, ...), from their inner products (..., 2, 2)."""
-    norms = np.sqrt(np.stack([products[..., 0, 0], products[..., 1, 1]]))
-    lengths = np.maximum(norms, _SMALLEST_NORM)
-    cosine = np.clip(products[..., 0, 1] / lengths[0] / lengths[1], -1, 1)
+    norms = np.sqrt(np.diagonal(products, axis1=-2, axis2=-1))
+    cosine = np.clip(products[..., 0, 1] / np.maximum(norms, _SMALLEST_NORM).prod(-1), -1, 1)
     collinear = 1 - cosine**2 <= _COLLINEAR
     angle = np.arccos(np.where(collinear, 0.0, cosine))
     shares = np.stack([np.full_like(angle, 1 - t), np.full_like(angle, t)])
-    weights = np.where(collinear, shares, np.sin(shares * angle) / np.sin(np.where(collinear, 1.0, angle)))
-    # What has no length has no say: then sources that equal the base give it back bit for bit.
-    return np.where(norms > 0, weights, 0.0)
+    weights: npt.NDArray[np.float64] = np.where(
+        collinear, shares, np.sin(shares * angle) / np.sin(np.where(collinear, 1.0, angle))
+    )
+    return weights

@@ -21,8 +21,7 @@ def row_weighted_sum(
     work = torch.promote_types(tensors[0].dtype, torch.float32)
     rows = torch.from_numpy(weights).to(tensors[0].device).unsqueeze(-1)
     total = torch.zeros_like(tensors[0], dtype=work)
-    if base is not None:
-        total += (1 - rows.sum(0)).to(work) * base
+    origin = None if base is None else base.to(work)
     for tensor, weight in zip(tensors, rows.to(work), strict=True):
-        total += weight * tensor
-    return total.to(tensors[0].dtype)
+        total += weight * (tensor if origin is None else tensor - origin)
+    return (total if origin is None else total + origin).to(tensors[0].dtype)

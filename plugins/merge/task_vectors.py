@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ...core.contracts import MergeParameters, ParameterSpec
-from ...core.forms import TaskVectorSum, Term
+from ...core.forms import TaskVectorSum, Term, WeightedSum
 
 WEIGHT = ParameterSpec("weight", "source", search=(0.0, 1.5))
 DENSITY = ParameterSpec("density", "source", default=1.0, search=(0.1, 1.0), low=0.0, high=1.0)
@@ -17,3 +17,13 @@ def task_vector_sum(terms: Sequence[Term], parameters: MergeParameters, consensu
     return TaskVectorSum(
         tuple(terms), consensus, bool(parameters.shared["normalize"]), float(parameters.shared["lambda"])
     )
+
+
+def weighted(weights: Iterable[float], with_base: bool) -> WeightedSum | TaskVectorSum:
+    """The form of sum_i w_i x_i, or with a base of base + sum_i w_i (x_i - base).
+
+    Differences are taken first: the weights that make short task vectors long would blow up the rounding errors of a
+    sum in which the base has the weight 1 - sum_i w_i.
+    """
+    values = tuple(float(weight) for weight in weights)
+    return TaskVectorSum(tuple(map(Term, values))) if with_base else WeightedSum(values)
