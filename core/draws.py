@@ -15,8 +15,8 @@ def second_seed(seed: int) -> int:
 def draws(count: int, seed: int, start: int = 0, device: torch.device | str = "cpu") -> torch.Tensor:
     """Uniform integers in [0, 2^32) for the elements `start` to `start + count`, as int64 of shape (count,).
 
-    The element's number (modulo 2^32) goes through an integer mixer with two multiplications (Wellons, 2018, "Prospecting
-    for hash functions": lowbias32) into which the seed enters twice.
+    The element's number (modulo 2^32) goes through an integer mixer with two multiplications, into which the seed
+    enters twice (after Wellons, 2018, "Prospecting for hash functions": lowbias32).
     """
     x = (torch.arange(start, start + count, dtype=torch.int64, device=device) ^ seed) & _MASK
     x = ((x ^ (x >> 16)) * 0x7FEB352D & _MASK) ^ second_seed(seed)
@@ -24,7 +24,9 @@ def draws(count: int, seed: int, start: int = 0, device: torch.device | str = "c
     return x ^ (x >> 16)
 
 
-def drawn(count: int, probability: float, seed: int, start: int = 0, device: torch.device | str = "cpu") -> torch.Tensor:
+def drawn(
+    count: int, probability: float, seed: int, start: int = 0, device: torch.device | str = "cpu"
+) -> torch.Tensor:
     """Which of the elements are drawn, each with `probability` in (0, 1]: booleans of shape (count,).
 
     With the same seed, what is drawn with a smaller probability is drawn with a larger one too.

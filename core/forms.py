@@ -45,10 +45,10 @@ class WeightedSum(Form):
         if self.base_weight:
             assert base is not None
             terms.insert(0, (base, self.base_weight))
-        total = _accumulator(sources[0])
-        for tensor, weight in terms:
-            total.add_(tensor.to(total.dtype) * weight)
-        return total.to(sources[0].dtype)
+        first, *others = (tensor.to(_wide(tensor)) * weight for tensor, weight in terms)
+        for other in others:
+            first.add_(other)
+        return first.to(sources[0].dtype)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ class TaskVectorSum(Form):
 
     def _summed(self, changes: Iterable[torch.Tensor]) -> torch.Tensor:
         mixed = _sum(changes)
-        return mixed if self.divisor == 1 else mixed.div_(torch.tensor(self.divisor, dtype=mixed.dtype).to(mixed.device))
+        divisor = torch.tensor(self.divisor, dtype=mixed.dtype, device=mixed.device)
+        return mixed if self.divisor == 1 else mixed.div_(divisor)
 
     def _agreed(self, changes: list[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
         positive = _sum(changes) >= 0

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError
-from .base import Checkpoint, TensorInfo, listed, read_json
+from .base import Checkpoint, LowRankChange, TensorInfo, listed, read_json
 from .safetensors import UNSAFE_SUFFIXES, SafetensorsFile
 
 CONFIG = "adapter_config.json"
@@ -57,10 +57,15 @@ class AdapterCheckpoint(Checkpoint):
     def read(self, name: str) -> torch.Tensor:
         """The tensor with the adapter's change added, in float32; an untouched tensor is the base's."""
         weight = self.base.read(name)
+        change = self.low_rank_change(name)
+        return weight if change is None else change.added_to(weight)
+
+    def low_rank_change(self, name: str) -> LowRankChange | None:
+        """The adapter's matrices, or None if it leaves the tensor alone."""
         if name not in self._pairs:
-            return weight
+            return None
         down, up = (self._file.read(stored).float() for stored in self._pairs[name])
-        return weight.to(torch.float32, copy=True).addmm_(up, down, alpha=self._scale(name, down.shape[0]))
+        return LowRankChange(self.base, up, down, self._scale(name, down.shape[0]))
 
     def shares(self, name: str, other: Checkpoint) -> bool:
         """Whether the adapter leaves the tensor alone and `other` is its base, or the adapter itself."""

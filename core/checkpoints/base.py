@@ -35,6 +35,27 @@ class TensorInfo:
         return self.elements * self.dtype.itemsize
 
 
+@dataclass(frozen=True)
+class LowRankChange:
+    """What an adapter does to a matrix W: W + scale * up @ down.
+
+    Attributes:
+        base: the checkpoint that holds W, under the same name.
+        up: float32, shape (rows, rank).
+        down: float32, shape (rank, columns).
+    """
+
+    base: Checkpoint
+    up: torch.Tensor
+    down: torch.Tensor
+    scale: float
+
+    def added_to(self, rows: torch.Tensor, start: int = 0) -> torch.Tensor:
+        """A float32 copy of W's rows from `start` on, with the change added."""
+        up = self.up[start : start + rows.shape[0]]
+        return rows.to(torch.float32, copy=True).addmm_(up, self.down, alpha=self.scale)
+
+
 class Checkpoint(ABC):
     """Weights, config and tokenizer on disk.
 
@@ -63,6 +84,10 @@ class Checkpoint(ABC):
     def stored_dtype(self, name: str) -> torch.dtype:
         """The dtype that the model stores the tensor in, whatever `read` gives it in."""
         return self.tensors[name].dtype
+
+    def low_rank_change(self, name: str) -> LowRankChange | None:
+        """How the tensor is made from another checkpoint's, if it is a low-rank change of that; None otherwise."""
+        return None
 
     @abstractmethod
     def weight_files(self) -> tuple[Path, ...]:

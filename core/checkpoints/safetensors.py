@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import CheckpointError
 from .base import Checkpoint, TensorInfo, read_json
+from .float8 import DEQUANTISED, QUANTIZED, Float8Scales
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -79,14 +81,38 @@ class SafetensorsCheckpoint(Checkpoint):
         paths = _weight_paths(directory)
         self._files = [SafetensorsFile(path) for path in paths]
         self._holder = {name: file for file in self._files for name in file.tensors}
-        self.tensors = {name: file.tensors[name] for name, file in self._holder.items()}
+        stored = {name: file.tensors[name] for name, file in self._holder.items()}
         _check_index(directory, self._holder)
+        self._scales = Float8Scales(directory, stored, self._stored_config)
+        self.tensors = {
+            name: TensorInfo(info.shape, DEQUANTISED) if name in self._scales.of else info
+            for name, info in stored.items()
+            if name not in self._scales.unused
+        }
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The model's config.json, without what says that it is quantised: `read` gives plain weights."""
+        return {key: value for key, value in super().config.items() if key != QUANTIZED}
 
     def read(self, name: str) -> torch.Tensor:
-        """The tensor called `name`, memory-mapped."""
-        if name not in self._holder:
+        """The tensor called `name`, memory-mapped; float8 weights with scales are multiplied by them, in bfloat16."""
+        if name not in self.tensors:
             raise CheckpointError(f"{self.reference} has no tensor {name!r}")
-        return self._holder[name].read(name)
+        tensor = self._holder[name].read(name)
+        scale = self._scales.of.get(name)
+        if scale is None:
+            return tensor
+        return self._scales.dequantised(tensor, self._holder[scale].read(scale))
+
+    def is_mapped(self, name: str) -> bool:
+        """Whether reading the tensor takes no memory but the file's cache."""
+        return name not in self._scales.of
+
+    @property
+    def _stored_config(self) -> dict[str, Any]:
+        path = self.directory / "config.json"
+        return read_json(path) if path.is_file() else {}
 
     def weight_files(self) -> tuple[Path, ...]:
         """The safetensors files."""

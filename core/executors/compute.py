@@ -1,76 +1,156 @@
-"""One tensor of a plan, computed: the function that the live and the disk executor share, so that they agree."""
+"""The tensors of a plan, computed: what the live and the disk executor share, so that they agree."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import torch
 
-from .. import registry
-from ..checkpoints import Checkpoint
-from ..contracts.merge_method import MergeMethod, MergeParameters
+from .. import kernels, registry
+from ..contracts.merge_method import MergeMethod, MergeParameters, OnePassMethod
 from ..errors import MaterialiseError
-from ..plan import MergeStep, TensorPlan
+from ..forms import Form
+from ..plan import Operand, TensorPlan
+from .operands import Operands
+from .threads import in_threads
 
-BLOCK_ELEMENTS = 1 << 18
-"""An element-wise merge goes through a tensor in blocks of so many, whose intermediate results stay in the cache."""
+BLOCK_ELEMENTS = 1 << 20
+"""Tensors up to this size are computed side by side, a thread each; larger ones in blocks, if their method allows."""
 
 
-def compute(
-    tensor: TensorPlan,
-    sources: Mapping[str, Checkpoint],
-    device: torch.device | str = "cpu",
-    into: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """The planned tensor, in its final dtype.
-
-    Args:
-        into: written and returned if given (of the planned shape and dtype, contiguous); else a new tensor on `device`
-            is made. If an error is raised, what was written of it is finite.
+def compute(tensor: TensorPlan, operands: Operands) -> torch.Tensor:
+    """The planned tensor, in its final dtype, on the CPU.
 
     Raises:
         MaterialiseError: the result is not finite, or has not the planned shape.
     """
-    (step,) = tensor.steps
-    method: MergeMethod = registry.load("merge_methods", step.method)()
-    base = None if step.base is None else sources[step.base.checkpoint].read(step.base.tensor)
-    inputs = [sources[operand.checkpoint].read(operand.tensor) for operand in step.sources]
-    result = torch.empty(tensor.info.shape, dtype=tensor.info.dtype, device=device) if into is None else into
-    with torch.no_grad():
-        if method.elementwise and result.device.type == "cpu":
-            flat = result.view(-1)
-            for start in range(0, max(flat.numel(), 1), BLOCK_ELEMENTS):
-                block = slice(start, start + BLOCK_ELEMENTS)
-                parts = [part.reshape(-1)[block] for part in inputs]
-                merged = _merge(method, step, None if base is None else base.reshape(-1)[block], parts, result.device)
-                _put(merged, flat[block], tensor.name, step)
-        else:
-            _put(_merge(method, step, base, inputs, result.device), result, tensor.name, step)
+    result = torch.empty(tensor.info.shape, dtype=tensor.info.dtype)
+    compute_all([(tensor, result)], operands)
     return result
 
 
-def _merge(
-    method: MergeMethod,
-    step: MergeStep,
-    base: torch.Tensor | None,
-    inputs: Sequence[torch.Tensor],
-    device: torch.device,
-) -> torch.Tensor:
-    ancestor = None if base is None else base.to(device, step.dtype)
-    tensors = [tensor.to(device, step.dtype) for tensor in inputs]
-    return method.merge(ancestor, tensors, MergeParameters(step.per_source, step.shared, step.seed))
+def compute_all(
+    planned: Sequence[tuple[TensorPlan, torch.Tensor]],
+    operands: Operands,
+    done: Callable[[TensorPlan], None] = lambda _tensor: None,
+) -> None:
+    """Computes planned tensors into tensors that are there: of the planned shapes and dtypes, contiguous.
+
+    Args:
+        done: called with each tensor when it is finished, perhaps from another thread.
+
+    Raises:
+        MaterialiseError: a result is not finite, or has not the planned shape. What was not reported as done may be
+            half written then.
+    """
+
+    def whole(job: _Job) -> None:
+        job.run()
+        done(job.tensor)
+
+    jobs = [_Job(tensor, operands, target) for tensor, target in planned]
+    side_by_side = [job for job in jobs if job.target.numel() <= BLOCK_ELEMENTS and job.target.device.type == "cpu"]
+    large = [job for job in jobs if job.target.numel() > BLOCK_ELEMENTS or job.target.device.type != "cpu"]
+    for job in large:
+        if job.target.device.type == "cpu" and job.goes_in_blocks:
+            in_threads(job.run_rows, job.blocks())
+            done(job.tensor)
+        else:
+            whole(job)
+    in_threads(whole, side_by_side)
 
 
-def _put(merged: torch.Tensor, target: torch.Tensor, name: str, step: MergeStep) -> None:
-    if merged.shape != target.shape:
-        raise MaterialiseError(
-            f"{name}: {step.method} gave the shape {list(merged.shape)}, planned was {list(target.shape)}"
-        )
-    final = merged.to(target.dtype)
-    if final.is_floating_point() and not _is_finite(final):
-        raise MaterialiseError(f"{name} has values that are not finite after {step.method}")
-    target.copy_(final)
+class _Job:
+    """One tensor to be computed into a target."""
+
+    def __init__(self, tensor: TensorPlan, operands: Operands, target: torch.Tensor) -> None:
+        (self._step,) = tensor.steps
+        self._operands = operands
+        self._method: MergeMethod = registry.load("merge_methods", self._step.method)()
+        self.tensor = tensor
+        self.target = target
+
+    @property
+    def goes_in_blocks(self) -> bool:
+        """Whether parts of the tensor can be merged on their own."""
+        return self._form is not None or self._method.elementwise
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """First rows and the ones after the last, about BLOCK_ELEMENTS elements each."""
+        step = max(BLOCK_ELEMENTS // max(self._columns, 1), 1)
+        return [(start, min(start + step, self._rows)) for start in range(0, self._rows, step)]
+
+    def run(self) -> None:
+        """Computes all of it."""
+        if self.goes_in_blocks:
+            self.run_rows((0, self._rows))
+            return
+        base, sources = self._whole
+        base = None if base is None else self._cast(base)
+        self._put(self._method.merge(base, [self._cast(source) for source in sources], self._parameters), self.target)
+
+    def run_rows(self, rows: tuple[int, int]) -> None:
+        """Computes rows `rows[0]` to `rows[1]`, the latter not included."""
+        first, last = rows[0] * self._columns, rows[1] * self._columns
+        target = self.target.view(-1)[first:last]
+        base = None if self._step.base is None else self._part(self._step.base, rows)
+        sources = [self._part(source, rows) for source in self._step.sources]
+        if self._form is not None and kernels.runs(self._form, self._step.dtype, target):
+            if not kernels.run(self._form, base, sources, target, first):
+                raise self._not_finite()
+            return
+        base, sources = None if base is None else self._cast(base), [self._cast(source) for source in sources]
+        if self._form is None:
+            self._put(self._method.merge(base, sources, self._parameters), target)
+        else:
+            self._put(self._form.apply(base, sources, first), target)
+
+    @cached_property
+    def _form(self) -> Form | None:
+        if not isinstance(self._method, OnePassMethod) or not self._step.dtype.is_floating_point:
+            return None
+        return self._method.form(*self._whole, self._parameters)
+
+    @cached_property
+    def _parameters(self) -> MergeParameters:
+        step = self._step
+        prepared = self._operands.prepared(self._method, step)
+        statistics = tuple(self._operands[operand].whole() for operand in step.statistics)
+        return MergeParameters(step.per_source, step.shared, step.seed, prepared, statistics)
+
+    @cached_property
+    def _whole(self) -> tuple[torch.Tensor | None, Sequence[torch.Tensor]]:
+        return self._operands.of(self._step)
+
+    @property
+    def _rows(self) -> int:
+        return self.target.shape[0] if self.target.dim() else 1
+
+    @property
+    def _columns(self) -> int:
+        return self.target.numel() // max(self._rows, 1)
+
+    def _part(self, operand: Operand, rows: tuple[int, int]) -> torch.Tensor:
+        return self._operands[operand].rows(*rows)
+
+    def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self.target.device, self._step.dtype)
+
+    def _put(self, merged: torch.Tensor, target: torch.Tensor) -> None:
+        if merged.shape != target.shape:
+            raise MaterialiseError(
+                f"{self.tensor.name}: {self._step.method} gave the shape {list(merged.shape)}, planned was "
+                f"{list(target.shape)}"
+            )
+        final = merged.to(target.dtype)
+        if final.is_floating_point() and not _is_finite(final):
+            raise self._not_finite()
+        target.copy_(final)
+
+    def _not_finite(self) -> MaterialiseError:
+        return MaterialiseError(f"{self.tensor.name} has values that are not finite after {self._step.method}")
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:

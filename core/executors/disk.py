@@ -18,6 +18,7 @@ from ..errors import ConfigurationError, StorageError
 from ..plan import Plan, TensorPlan
 from .compute import compute
 from .model_card import model_card
+from .operands import Operands
 from .safetensors_writer import SafetensorsWriter
 
 TOKENIZER_FILES = (
@@ -58,13 +59,14 @@ def write_model(
         raise ConfigurationError(f"{directory} exists already; choose another folder or remove it")
     with _whole_or_nothing(directory) as partial:
         shards = _shards(plan, shard_bytes)
+        operands = Operands(plan.sources)
         done = 0
         for number, shard in enumerate(shards, start=1):
             with SafetensorsWriter(
                 partial / _shard_name(number, len(shards)), [(t.name, t.info) for t in shard]
             ) as file:
                 for tensor in shard:
-                    file.write(tensor.name, compute(tensor, plan.sources))
+                    file.write(tensor.name, compute(tensor, operands))
                     done += 1
                     progress(done, len(plan.tensors))
         if len(shards) > 1:

@@ -9,10 +9,14 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ..checkpoints import Checkpoint
+from ..checkpoints.float8 import QUANTIZED
+from ..embeddings import is_output_embedding
 from ..errors import CheckpointError, MaterialiseError
-from ..plan import Plan
+from ..plan import MergeStep, Plan, TensorPlan
 from ..quiet import no_progress_bars
-from .compute import compute
+from .compute import compute_all
+from .operands import Operands
+from .tied import fit_ties
 
 
 class LiveExecutor:
@@ -25,7 +29,8 @@ class LiveExecutor:
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
         self._targets = _by_stored_name(model)
-        self._loaded: dict[str, str] = {}
+        self._loaded: dict[str, tuple[MergeStep, ...]] = {}
+        self._operands: Operands | None = None
 
     def materialise(self, plan: Plan) -> int:
         """Makes the resident model the planned one.
@@ -36,17 +41,24 @@ class LiveExecutor:
         Raises:
             MaterialiseError: a tensor is not finite, or the model and the plan have not the same tensors.
         """
+        self._fit_ties(plan)
         self._check_names(plan)
-        computed = 0
-        for tensor in plan.tensors:
-            if self._loaded.get(tensor.name) == tensor.hash:
-                continue
-            target = self._targets[tensor.name]
+        if self._operands is None or self._operands.sources is not plan.sources:
+            self._operands = Operands(plan.sources, keep=True)
+        changed = [tensor for tensor in plan.tensors if self._loaded.get(tensor.name) != tensor.steps]
+        for tensor in changed:
             self._loaded.pop(tensor.name, None)
-            compute(tensor, plan.sources, target.device, target.data)
-            self._loaded[tensor.name] = tensor.hash
-            computed += 1
-        return computed
+
+        def note(tensor: TensorPlan) -> None:
+            self._loaded[tensor.name] = tensor.steps
+
+        compute_all([(tensor, self._targets[tensor.name].data) for tensor in changed], self._operands, note)
+        return len(changed)
+
+    def _fit_ties(self, plan: Plan) -> None:
+        if fit_ties(self.model, (tensor.name for tensor in plan.tensors)):
+            self._targets = _by_stored_name(self.model)
+            self._loaded = {name: steps for name, steps in self._loaded.items() if not is_output_embedding(name)}
 
     def _check_names(self, plan: Plan) -> None:
         planned = {tensor.name for tensor in plan.tensors}
@@ -107,13 +119,26 @@ def resident_model(template: Checkpoint, dtype: torch.dtype, device: torch.devic
     Raises:
         CheckpointError: transformers does not know the architecture, or the folder does not load.
     """
-    from transformers import AutoModelForCausalLM
-
     try:
         with no_progress_bars():
-            model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(
-                template.directory, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
-            )
+            model = _made(template, dtype)
     except (ValueError, OSError, KeyError) as error:
         raise CheckpointError(f"transformers cannot load {template.reference}: {error}") from error
     return model.to(device).eval().requires_grad_(False)
+
+
+def _made(template: Checkpoint, dtype: torch.dtype) -> torch.nn.Module:
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
+
+    where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(template.directory, **where)
+    if getattr(config, QUANTIZED, None) is None:
+        model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(
+            template.directory, dtype=dtype, use_safetensors=True, **where
+        )
+        return model
+    delattr(config, QUANTIZED)  # what is written into it is not quantised, so its layers are plain ones
+    with no_init_weights():
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+    return model

@@ -29,11 +29,12 @@ def weighted_sum(sources: Any, weights: Any, out: Any) -> bool:
     """
     largest = _U(0)
     for i in range(out.shape[0]):
-        total = _ZERO
-        for number in range(len(sources)):
+        total = wide(sources[0][i]) * weights[0]
+        for number in range(1, len(sources)):
             total += wide(sources[number][i]) * weights[number]
-        largest = max(largest, exponent(total))
-        out[i] = narrow(total, out)
+        stored = narrow(total, out)
+        largest = max(largest, exponent(total), exponent(wide(stored)))
+        out[i] = stored
     return is_finite(largest)
 
 
@@ -60,8 +61,9 @@ def task_vector_sum(
             change = wide(sources[number][i]) - origin
             total += thinned(change, number, bounds, draws, scales, _U(first + _U(i))) * weights[number]
         value = total / divisor * factor + origin
-        largest = max(largest, exponent(value))
-        out[i] = narrow(value, out)
+        stored = narrow(value, out)
+        largest = max(largest, exponent(value), exponent(wide(stored)))
+        out[i] = stored
     return is_finite(largest)
 
 
@@ -92,8 +94,9 @@ def agreed_sum(
         divisor = share_up if positive else share_down
         agreed = (up if positive else down) + (total - total)  # what is not a number stays none
         value = agreed / (_ONE if divisor == _ZERO else divisor) * factor + origin
-        largest = max(largest, exponent(value))
-        out[i] = narrow(value, out)
+        stored = narrow(value, out)
+        largest = max(largest, exponent(value), exponent(wide(stored)))
+        out[i] = stored
     return is_finite(largest)
 
 

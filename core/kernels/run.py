@@ -1,4 +1,4 @@
-"""The kernels on tensors: which forms there are kernels for, running one, and what methods need to know of task vectors."""
+"""The kernels on tensors: which forms there are kernels for, running one, and reductions over task vectors."""
 
 from __future__ import annotations
 

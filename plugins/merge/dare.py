@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -30,11 +30,17 @@ class _Dare(OnePassMethod):
     keeps_base = True
     paper = "https://arxiv.org/abs/2311.03099"
 
+    def prepare(self, base: torch.Tensor | None, sources: Sequence[torch.Tensor]) -> Any:
+        """The l1 norm of each task vector."""
+        assert base is not None
+        return [magnitude_sum(base, source, Term(1.0)) for source in sources]
+
     def form(
         self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
     ) -> TaskVectorSum:
         """The base plus the sum of the thinned task vectors."""
         assert base is not None
+        norms = self.prepare(base, sources) if parameters.prepared is None else parameters.prepared
         terms = []
         for number, (weight, density) in enumerate(
             zip(parameters.per_source["weight"], parameters.per_source["density"], strict=True)
@@ -42,7 +48,7 @@ class _Dare(OnePassMethod):
             seed = derived_seed(parameters.seed, "dare", number)
             term = Term(weight, keep=density, seed=seed) if density > 0 else Term(weight, low=math.inf)
             rescale = parameters.shared["rescale"] and 0 < density < 1
-            terms.append(rescaled(term, base, sources[number]) if rescale else term)
+            terms.append(rescaled(term, norms[number], base, sources[number]) if rescale else term)
         return task_vector_sum(terms, parameters, self.consensus)
 
 
@@ -64,9 +70,7 @@ class DareTies(_Dare):
     consensus = True
 
 
-def rescaled(term: Term, base: torch.Tensor, source: torch.Tensor) -> Term:
-    """The term with the scale that gives what it keeps the l1 norm of the whole task vector."""
-    before, after = magnitude_sum(base, source, Term(1.0)), magnitude_sum(base, source, term)
-    if before < _SMALLEST_NORM or after < _SMALLEST_NORM:
-        return term
-    return replace(term, scale=before / after)
+def rescaled(term: Term, norm: float, base: torch.Tensor, source: torch.Tensor) -> Term:
+    """The term with the scale that gives what it keeps the l1 norm of the whole task vector, which is `norm`."""
+    kept = magnitude_sum(base, source, term)
+    return replace(term, scale=norm / kept) if min(norm, kept) >= _SMALLEST_NORM else term

@@ -22,6 +22,7 @@ class Linear(OnePassMethod):
         ParameterSpec("normalize", "shared", default=True),
     )
     base_required = False
+    reads_weights = False
     paper = "https://arxiv.org/abs/2203.05482"
 
     def form(

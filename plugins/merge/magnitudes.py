@@ -11,7 +11,6 @@ import torch
 
 from ...core import kernels
 
-
 _LEVELS = 1 << 12
 
 
@@ -19,22 +18,26 @@ _LEVELS = 1 << 12
 class Magnitudes:
     """The magnitudes of a task vector in descending order, thinned out to some thousand levels.
 
+    They are taken in float32, or in float64 where the base is float64.
+
     Attributes:
         count: number of elements.
         at_least: for each level, from the largest down: how many elements are in it or above.
-        smallest, largest: the extreme magnitudes in each level, float32. No magnitude is in two levels; where the task
+        smallest, largest: the extreme magnitudes in each level. No magnitude is in two levels; where the task
             vector has few different ones (as small changes of bfloat16 weights have), each has a level of its own.
     """
 
     count: int
     at_least: npt.NDArray[np.int64]
-    smallest: npt.NDArray[np.float32]
-    largest: npt.NDArray[np.float32]
+    smallest: npt.NDArray[np.floating]
+    largest: npt.NDArray[np.floating]
 
     @classmethod
     def of(cls, base: torch.Tensor, source: torch.Tensor) -> Magnitudes:
-        """Sorts the magnitudes of the task vector source - base (any shape, taken in float32)."""
-        values = (source.cpu().float() - base.cpu().float()).abs_().view(-1).numpy()
+        """Sorts the magnitudes of the task vector source - base (any shape)."""
+        values = _values(base, source)
+        if not values.size:
+            return cls(0, np.zeros(0, np.int64), values, values)
         values.sort()
         ends = np.append(np.flatnonzero(values[1:] != values[:-1]), values.size - 1)  # of each magnitude, ascending
         if ends.size > _LEVELS:
@@ -45,7 +48,7 @@ class Magnitudes:
         return cls(values.size, (values.size - starts)[::-1], values[starts][::-1], values[ends][::-1])
 
     def kth_largest(self, k: int, base: torch.Tensor, source: torch.Tensor) -> float:
-        """The k-th largest magnitude, exactly (of the task vector in float32).
+        """The k-th largest magnitude, exactly.
 
         Args:
             k: 1 to `count`.
@@ -57,9 +60,19 @@ class Magnitudes:
         if not low < high:
             return float(low)
         above = int(self.at_least[place - 1]) if place else 0
-        inside = kernels.magnitudes_between(base.cpu(), source.cpu(), low, high, int(self.at_least[place]) - above)
+        if base.dtype == torch.float64:
+            values = _values(base, source)
+            inside = values[(values >= low) & (values <= high)]
+        else:
+            inside = kernels.magnitudes_between(base.cpu(), source.cpu(), low, high, int(self.at_least[place]) - above)
         place_inside = inside.size - (k - above)
         return float(np.partition(inside, place_inside)[place_inside])
+
+
+def _values(base: torch.Tensor, source: torch.Tensor) -> npt.NDArray[np.floating]:
+    work = torch.float64 if base.dtype == torch.float64 else torch.float32
+    values: npt.NDArray[np.floating] = (source.cpu().to(work) - base.cpu().to(work)).abs_().reshape(-1).numpy()
+    return values
 
 
 def magnitudes(base: torch.Tensor, sources: Sequence[torch.Tensor]) -> list[Magnitudes]:
@@ -70,8 +83,8 @@ def magnitudes(base: torch.Tensor, sources: Sequence[torch.Tensor]) -> list[Magn
 def kept_largest(density: float, known: Magnitudes, base: torch.Tensor, source: torch.Tensor) -> float:
     """The smallest magnitude kept if the largest max(1, floor(density * n)) of n elements are; infinity at density 0.
 
-    Elements of exactly this magnitude are all kept, as in the authors' code of TIES, even if that makes them a few more:
-    which ones to drop would be a matter of their order in memory.
+    Elements of exactly this magnitude are all kept, as in the authors' code of TIES, even if that makes them a few
+    more: which ones to drop would be a matter of their order in memory.
     """
     if density >= 1 or not known.count:
         return 0.0

@@ -1,4 +1,4 @@
-"""Passthrough: one model as it is."""
+"""Passthrough: one model as it is, or scaled."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Sequence
 
 import torch
 
-from ...core.contracts import MergeMethod, MergeParameters
+from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
+from ...core.forms import WeightedSum
 
 
-class Passthrough(MergeMethod):
-    """The only source, unchanged."""
+class Passthrough(OnePassMethod):
+    """The only source, times `scale` (default 1)."""
 
     name = "passthrough"
+    parameters = (ParameterSpec("scale", "source", default=1.0),)
     base_required = False
     source_count = (1, 1)
-    elementwise = True
+    reads_weights = False
 
-    def merge(
+    def form(
         self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
-    ) -> torch.Tensor:
-        """A copy of the source."""
-        return sources[0].clone()
+    ) -> WeightedSum:
+        """The source times a number."""
+        return WeightedSum(parameters.per_source.get("scale", (1.0,)))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from heterosis.core.contracts import MergeParameters
-from heterosis.plugins.merge.dare import DareLinear, DareTies, drop
+from heterosis.plugins.merge.dare import DareLinear, DareTies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +13,11 @@ CHANGE = torch.randn(60, 50, generator=torch.Generator().manual_seed(1))
 def parameters(count, density, seed=0, **shared):
     own = {"weight": (1.0,) * count, "density": (density,) * count}
     return MergeParameters(own, {"normalize": False, "rescale": True, "lambda": 1.0, **shared}, seed)
+
+
+def drop(change, density, rescale, seed):
+    """What DARE makes of one task vector."""
+    return DareLinear().merge(torch.zeros_like(change), [change], parameters(1, density, seed, rescale=rescale))
 
 
 @given(st.floats(0.01, 0.99), st.integers(0, 2**32 - 1), st.booleans())

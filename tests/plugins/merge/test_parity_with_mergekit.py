@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from heterosis.core.checkpoints import SourceSet
+from heterosis.core.contracts import MergeParameters
 from heterosis.core.executors import write_model
 from heterosis.core.plan import plan
 from heterosis.core.recipe import Recipe
-from heterosis.plugins.merge.dare import drop
-from heterosis.plugins.merge.ties import trim
+from heterosis.plugins.merge.dare import DareLinear
+from heterosis.plugins.merge.magnitudes import Magnitudes, kept_largest
 from heterosis.testing.checkpoints import write_tiny
 from safetensors.torch import load_file
 
@@ -172,16 +173,22 @@ def test_same_yaml_same_tensors(configuration, stored, dtype, folders, tmp_path)
     undecided = tied_at_the_threshold(text) if configuration.startswith("ties") else {}
     for name, tensor in ours.items():
         assert tensor.dtype == theirs[name].dtype
-        steps = steps_apart(tensor, theirs[name])
+        apart = (steps_apart(tensor, theirs[name]) > 1) & ~rounding_of_sums(tensor, theirs[name])
         if name in undecided:
-            steps = steps[~undecided[name]]
-        assert steps.max() <= 1, f"{name} is {steps.max()} steps apart"
+            apart &= ~undecided[name]
+        assert not apart.any(), f"{name}: {tensor[apart][:5]} here, {theirs[name][apart][:5]} there"
+
+
+def rounding_of_sums(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Where the difference is no more than float32 sums in another order leave, which near zero is many steps."""
+    return (left.double() - right.double()).abs() <= 4 * torch.finfo(torch.float32).eps * right.double().abs().max()
 
 
 def tied_at_the_threshold(text: str) -> dict[str, torch.Tensor]:
-    """Elements where, in some source, several magnitudes equal the smallest one kept and only some of them are kept.
+    """Elements whose magnitude in some source is the smallest one kept.
 
-    Which of them mergekit keeps is up to an unstable sort and differs between processors; here it is the first ones.
+    Where there are several, here all are kept; mergekit keeps as many as fill the density, which of them is up to an
+    unstable sort and differs between processors.
     """
     recipe = Recipe.from_yaml(text)
     sources = SourceSet(recipe.references[0], recipe.references[1:])
@@ -191,11 +198,10 @@ def tied_at_the_threshold(text: str) -> dict[str, torch.Tensor]:
         base = sources[step.base.checkpoint].read(step.base.tensor).to(step.dtype)
         undecided[tensor.name] = torch.zeros(base.shape, dtype=torch.bool)
         for operand, density in zip(step.sources, step.per_source["density"], strict=True):
-            change = sources[operand.checkpoint].read(operand.tensor).to(step.dtype) - base
-            kept = trim(change, density) != 0
-            threshold = change.abs()[kept].min()
-            level = change.abs() == threshold
-            if (level & ~kept).any():
+            source = sources[operand.checkpoint].read(operand.tensor).to(step.dtype)
+            threshold = kept_largest(density, Magnitudes.of(base, source), base, source)
+            level = (source - base).abs() == torch.tensor(threshold).to(step.dtype)
+            if level.sum() > 1:
                 undecided[tensor.name] |= level
     return undecided
 
@@ -206,7 +212,9 @@ def test_dare_keeps_the_same_share_and_expectation_as_mergekit(density):
 
     torch.manual_seed(3)
     change = torch.randn(400, 500)
-    ours = drop(change, density, rescale=True, seed=5)
+    shared = {"normalize": False, "rescale": True, "lambda": 1.0}
+    parameters = MergeParameters({"weight": (1.0,), "density": (density,)}, shared, seed=5)
+    ours = DareLinear().merge(torch.zeros_like(change), [change], parameters)
     theirs = sparsify(change, density, SparsificationMethod.random, rescale_norm=RescaleNorm.l1)
     for kept in (ours, theirs):
         assert float((kept != 0).float().mean()) == pytest.approx(density, abs=0.005)

@@ -6,6 +6,7 @@ from heterosis.core.checkpoints import SourceSet
 from heterosis.core.contracts import MergeParameters
 from heterosis.core.errors import MaterialiseError
 from heterosis.core.executors.compute import compute
+from heterosis.core.executors.operands import Operands
 from heterosis.core.plan import plan
 from heterosis.core.recipe import Recipe
 from heterosis.plugins.merge.linear import Linear
@@ -95,9 +96,9 @@ def test_weights_that_sum_to_zero_end_in_an_error_that_names_the_tensor(checkpoi
     recipe = Recipe.from_yaml(f"merge_method: linear\nmodels:\n{models}")
     planned = plan(recipe, SourceSet("one", ["two"], checkpoints))
     with pytest.raises(MaterialiseError, match=r"lm_head\.weight has values that are not finite after linear"):
-        compute(planned.tensors[0], planned.sources)
+        compute(planned.tensors[0], Operands(planned.sources))
     text = recipe.to_yaml().replace("linear", "task_arithmetic") + "base_model: base\n"
     based = plan(
         Recipe.from_yaml(text + "parameters: {normalize: true}\n"), SourceSet("base", ["one", "two"], checkpoints)
     )
-    assert compute(based.tensors[0], based.sources).isfinite().all()
+    assert compute(based.tensors[0], Operands(based.sources)).isfinite().all()
