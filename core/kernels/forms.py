@@ -40,9 +40,17 @@ def weighted_sum(sources: Any, weights: Any, out: Any) -> bool:
 
 @njit(nogil=True, cache=True)
 def task_vector_sum(
-    base: Any, sources: Any, weights: Any, bounds: Any, draws: Any, scales: Any, divisor: Any, factor: Any, first: Any,
+    base: Any,
+    sources: Any,
+    weights: Any,
+    bounds: Any,
+    draws: Any,
+    scales: Any,
+    divisor: Any,
+    factor: Any,
+    first: Any,
     out: Any,
-) -> bool:  # fmt: skip
+) -> bool:
     """out = base + factor / divisor * sum_i (terms applied to sources_i - base); false if a value is not finite.
 
     Args:
@@ -69,9 +77,17 @@ def task_vector_sum(
 
 @njit(nogil=True, cache=True)
 def agreed_sum(
-    base: Any, sources: Any, weights: Any, bounds: Any, draws: Any, scales: Any, shares: Any, factor: Any, first: Any,
+    base: Any,
+    sources: Any,
+    weights: Any,
+    bounds: Any,
+    draws: Any,
+    scales: Any,
+    shares: Any,
+    factor: Any,
+    first: Any,
     out: Any,
-) -> bool:  # fmt: skip
+) -> bool:
     """As `task_vector_sum`, but an element counts only where it has the sign of the sum of all.
 
     Args:
