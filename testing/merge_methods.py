@@ -19,7 +19,7 @@ from ..core.contracts import MergeMethod, MergeParameters, ParameterSpec
 
 SHAPES = ((1,), (7,), (6, 5), (2, 3, 4))
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
-_RESERVED = ("method", "groups", "by_module")
+_RESERVED = ("method", "groups", "by_module", "statistics")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Subject:
         symmetric: whether the order of the sources (with their parameters) is without meaning.
         averages: whether equal sources whose weights sum to one give themselves.
         reproduces: whether one source with weight 1 gives that source.
+        statistics: makes the statistics of a source's tensor, or None for tensors that have none.
     """
 
     method: type[MergeMethod]
@@ -38,6 +39,7 @@ class Subject:
     symmetric: bool = True
     averages: bool = True
     reproduces: bool = True
+    statistics: Callable[[torch.Tensor], torch.Tensor | None] = lambda _source: None
 
     @property
     def counts(self) -> list[int]:
@@ -51,11 +53,17 @@ class Subject:
         return any(spec.name == "weight" and spec.scope == "source" for spec in self.method.parameters)
 
     def merge(
-        self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
+        self,
+        base: torch.Tensor | None,
+        sources: Sequence[torch.Tensor],
+        parameters: MergeParameters,
+        instance: MergeMethod | None = None,
     ) -> torch.Tensor:
-        """Merges with a fresh instance. Raises AssertionError if that raises anything."""
+        """Merges, with a fresh instance if none is given. Raises AssertionError if that raises anything."""
+        known = (self.statistics(source) for source in sources)
+        parameters = replace(parameters, statistics=tuple(matrix for matrix in known if matrix is not None))
         try:
-            return self.method().merge(base, sources, parameters)
+            return (instance or self.method()).merge(base, sources, parameters)
         except Exception as error:
             raise AssertionError(
                 f"merging {len(sources)} {sources[0].dtype} tensor(s) of shape {list(sources[0].shape)} with "
@@ -94,6 +102,7 @@ def check_merge_method(
     symmetric: bool = True,
     averages: bool = True,
     reproduces: bool = True,
+    statistics: Callable[[torch.Tensor], torch.Tensor | None] = lambda _source: None,
 ) -> None:
     """Checks that a merge method keeps its contract.
 
@@ -103,6 +112,8 @@ def check_merge_method(
         symmetric: false if the order of the sources has a meaning.
         averages: false if equal sources whose weights sum to one do not give themselves.
         reproduces: false if one source with weight 1 does not give that source.
+        statistics: for a method that works with some, makes those of a source from its tensor; None for tensors
+            without any.
 
     Raises:
         AssertionError: it does not; the message says what it did.
@@ -112,7 +123,7 @@ def check_merge_method(
         loaded: type[MergeMethod] = registry.load("merge_methods", method)
         assert loaded.name == method, f"the entry point is called {method!r}, but the class's `name` is {loaded.name!r}"
         method = loaded
-    subject = Subject(method, values or {}, symmetric, averages, reproduces)
+    subject = Subject(method, values or {}, symmetric, averages, reproduces, statistics)
     for check in CHECKS:
         check(subject)
 
@@ -195,8 +206,10 @@ def check_determinism(subject: Subject) -> None:
             "the same inputs gave another result under another global random state: draw from parameters.seed alone"
         )
         instance = subject.method()
-        instance.merge(base, [source + 1 for source in sources], subject.parameters(len(sources), seed=6))
-        assert _same_bits(instance.merge(base, sources, parameters), first), "an earlier call changed the result"
+        subject.merge(base, [source + 1 for source in sources], subject.parameters(len(sources), seed=6), instance)
+        assert _same_bits(subject.merge(base, sources, parameters, instance), first), (
+            "an earlier call changed the result"
+        )
 
 
 def check_equal_inputs(subject: Subject) -> None:

@@ -10,7 +10,7 @@ from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
 from ...core.forms import WeightedSum
 
 _LARGEST_ALPHA = 1 - 1e-4
-"""Beyond it, the rounding of float32 statistics would decide in directions that no input has taken."""
+"""Beyond it, the rounding of float32 statistics would decide in directions that no input took."""
 
 
 class RegMean(OnePassMethod):
@@ -21,8 +21,8 @@ class RegMean(OnePassMethod):
     outputs, exactly so if alpha is 1; at 0 each input feature counts by its mean square alone. `weight` of each source
     (default 1).
 
-    Solved as a correction to the weighted mean, which it stays in directions that no input has taken. For in x out
-    weights and k sources it takes in^3/3 + (k + 1) in^2 out multiply-adds in float32: seconds, not
+    Solved as a correction to the weighted mean, which features that were never seen keep. For out x in weights and k
+    sources it takes in^3/3 + (k + 1) in^2 out multiply-adds in float32, or float64 for such tensors: seconds, not
     milliseconds, for a whole small model on a CPU.
     """
 

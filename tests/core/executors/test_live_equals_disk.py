@@ -4,10 +4,12 @@ import pytest
 import torch
 from heterosis.core import registry
 from heterosis.core.checkpoints import SourceSet
+from heterosis.core.checkpoints.statistics import include_statistics
 from heterosis.core.executors import LiveExecutor, resident_model, write_model
 from heterosis.core.plan import plan
 from heterosis.core.recipe import Recipe, RecipeModel
 from heterosis.core.settings import Rule
+from heterosis.core.statistics import needed_statistics
 from heterosis.testing.checkpoints import write_tiny
 from heterosis.testing.tiny import FAMILIES, tiny_model
 from safetensors.torch import load_file
@@ -45,6 +47,15 @@ def recipe_for(method, models, **changes):
     )
 
 
+def given_statistics(method, folder):
+    """For a method that needs some, texts to gather statistics on."""
+    if registry.load("merge_methods", method).needs_statistics is None:
+        return {}
+    texts = folder / "texts.txt"
+    texts.write_text("the quick brown fox jumps over the lazy dog\nand the dog sleeps\n", encoding="utf-8")
+    return {"statistics": str(texts)}
+
+
 def resident(planned):
     executor = LiveExecutor(resident_model(planned.template, planned.tensors[0].info.dtype))
     assert executor.materialise(planned) == len(planned.tensors)
@@ -62,8 +73,13 @@ def check_same_bits(model, tensors):
 
 @pytest.mark.parametrize("models", SOURCES)
 @pytest.mark.parametrize("method", registry.names("merge_methods"))
-def test_every_method_gives_the_same_bits_live_and_on_disk(method, models, sources, tmp_path):
-    planned = plan(recipe_for(method, SOURCES[models]), sources)
+def test_every_method_gives_the_same_bits_live_and_on_disk(
+    method, models, sources, tmp_path, tmp_path_factory, monkeypatch
+):
+    recipe = recipe_for(method, SOURCES[models], **given_statistics(method, tmp_path))
+    monkeypatch.setenv("HETEROSIS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    include_statistics(sources, needed_statistics(recipe).values())
+    planned = plan(recipe, sources)
     model = resident(planned)
     write_model(planned, tmp_path / "out")
     tensors = load_file(tmp_path / "out" / "model.safetensors")
