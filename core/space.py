@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .checkpoints import SourceSet, check_compatible
+from .checkpoints.base import promoted
 from .checkpoints.open import quiet
 from .checkpoints.statistics import include_statistics
 from .contracts.provider import Progress
@@ -140,7 +141,8 @@ class Space:
         for info in self._opened[self.base].tensors.values():
             if info.dtype.is_floating_point:
                 by_dtype[info.dtype] = by_dtype.get(info.dtype, 0) + info.elements
-        return str(max(by_dtype, key=lambda dtype: by_dtype[dtype])).removeprefix("torch.")
+        most = max(by_dtype, key=lambda dtype: by_dtype[dtype])
+        return str(promoted([most])).removeprefix("torch.")
 
     @cached_property
     def _layers(self) -> int:

@@ -32,9 +32,9 @@ def _differences(base: Checkpoint, source: Checkpoint) -> list[str]:
     if sizes[0] != sizes[1]:
         problems.append(f"{source.reference} has a vocabulary of {sizes[1]}, {base.reference} one of {sizes[0]}")
     names = needed_tensors(base), needed_tensors(source)
-    if missing := sorted(names[0] - source.tensors.keys()):
+    if missing := sorted(name for name in names[0] - source.tensors.keys() if not _ties(source, name)):
         problems.append(f"{source.reference} lacks {listed(missing)}")
-    if extra := sorted(names[1] - base.tensors.keys()):
+    if extra := sorted(name for name in names[1] - base.tensors.keys() if not _ties(base, name)):
         problems.append(f"{source.reference} has {listed(extra)}, which {base.reference} does not")
     shapes = [
         f"{name} is {list(source.tensors[name].shape)}, not {list(base.tensors[name].shape)}"
@@ -55,6 +55,11 @@ def needed_tensors(checkpoint: Checkpoint) -> set[str]:
         info.shape for name, info in checkpoint.tensors.items() if name not in _TIED and place_of(name).layer is None
     }
     return {name for name in names if name not in _TIED or checkpoint.tensors[name].shape not in outside}
+
+
+def _ties(checkpoint: Checkpoint, name: str) -> bool:
+    """Whether it has no output embedding of its own, so that the input's stands for it (transformers' default)."""
+    return name in _TIED and bool(checkpoint.config.get("tie_word_embeddings", True))
 
 
 def _words(architectures: list[str] | None) -> str:

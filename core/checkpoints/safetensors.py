@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import CheckpointError
 from .base import Checkpoint, TensorInfo, read_json
-from .float8 import DEQUANTISED, QUANTIZED, Float8Scales
+from .float8 import DEQUANTISED, QUANTIZED, Float8Scales, is_float8
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -85,7 +85,7 @@ class SafetensorsCheckpoint(Checkpoint):
         _check_index(directory, self._holder)
         self._scales = Float8Scales(directory, stored, self._stored_config)
         self.tensors = {
-            name: TensorInfo(info.shape, DEQUANTISED) if name in self._scales.of else info
+            name: TensorInfo(info.shape, DEQUANTISED) if is_float8(info.dtype) else info
             for name, info in stored.items()
             if name not in self._scales.unused
         }
@@ -96,18 +96,20 @@ class SafetensorsCheckpoint(Checkpoint):
         return {key: value for key, value in super().config.items() if key != QUANTIZED}
 
     def read(self, name: str) -> torch.Tensor:
-        """The tensor called `name`, memory-mapped; float8 weights with scales are multiplied by them, in bfloat16."""
+        """The tensor called `name`, memory-mapped; float8 as bfloat16, multiplied by its scales if it has some."""
         if name not in self.tensors:
             raise CheckpointError(f"{self.reference} has no tensor {name!r}")
         tensor = self._holder[name].read(name)
+        if not is_float8(tensor.dtype):
+            return tensor
         scale = self._scales.of.get(name)
         if scale is None:
-            return tensor
+            return tensor.to(DEQUANTISED)
         return self._scales.dequantised(tensor, self._holder[scale].read(scale))
 
     def is_mapped(self, name: str) -> bool:
         """Whether reading the tensor takes no memory but the file's cache."""
-        return name not in self._scales.of
+        return not is_float8(self._holder[name].tensors[name].dtype)
 
     @property
     def _stored_config(self) -> dict[str, Any]:

@@ -9,7 +9,17 @@ import torch
 from heterosis.core.checkpoints import SourceSet, check_compatible, open_checkpoint
 from heterosis.core.checkpoints import gguf as converter
 from heterosis.core.errors import CheckpointError
+from heterosis.core.executors import LiveExecutor, resident_model, write_model
+from heterosis.core.merge_space import Merge
+from heterosis.core.plan import plan
+from heterosis.core.recipe import Recipe, RecipeModel
+from heterosis.core.settings import Rule
+from heterosis.core.space import Space
 from heterosis.testing.tiny import tiny_model, tiny_tokenizer
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+WEIGHTS = {"weight": (Rule(1.0),)}
 
 RENAMED = {
     "model.embed_tokens": "token_embd",
@@ -44,6 +54,8 @@ def write_gguf(path, model, quantization=None):
     writer.add_vocab_size(config.vocab_size)
     add_tokenizer(writer)
     for name, tensor in model.state_dict().items():
+        if config.tie_word_embeddings and name == "lm_head.weight":
+            continue  # llama.cpp takes the input's where there is none
         weight = tensor.numpy().astype(np.float32)
         heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
         for part, count in heads.items():
@@ -97,6 +109,29 @@ def test_a_gguf_file_reads_as_the_model_it_was_written_from(file, cache, checkpo
         assert torch.equal(opened.read(name), tensor.bfloat16()), name
     check_compatible(open_checkpoint("base", checkpoints), [opened])
     assert not [path.name for path in cache.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_gguf_merges_with_safetensors_and_adapters(tied, cache, tmp_path, checkpoints):
+    model = tiny_model(seed=1, tie_word_embeddings=tied)
+    write_gguf(tmp_path / "other.gguf", model)
+    other = str(tmp_path / "other.gguf")
+    space = Space("base", {"one": "one", "lora": "lora-one", "gguf": other}, Merge("linear"), checkpoints)
+    recipe = Recipe("linear", tuple(RecipeModel(name) for name in ("one", "lora-one", other)), parameters=WEIGHTS)
+    planned = plan(recipe, space.checkpoints)
+    write_model(planned, tmp_path / "out")
+    parts = [open_checkpoint("base", checkpoints)]
+    parts += [open_checkpoint(name, checkpoints, parts[0]) for name in ("one", "lora-one")]
+    state = model.state_dict()
+    for name, tensor in load_file(tmp_path / "out" / "model.safetensors").items():
+        mean = (parts[1].read(name) + parts[2].read(name) + state[name].bfloat16().float()) / 3
+        torch.testing.assert_close(tensor, mean, rtol=1e-5, atol=1e-6, msg=name)
+    live = LiveExecutor(resident_model(space.checkpoints["base"], torch.float32))
+    live.materialise(planned)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
+    tokens = torch.tensor([[1, 5, 40, 3, 77]])
+    with torch.no_grad():
+        assert torch.equal(live.model(tokens).logits, loaded(tokens).logits)
 
 
 def test_a_quantised_gguf_is_unpacked(cache, tmp_path):
