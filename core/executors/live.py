@@ -131,14 +131,14 @@ def _made(template: Checkpoint, dtype: torch.dtype) -> torch.nn.Module:
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.initialization import no_init_weights
 
-    where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(template.directory, **where)
+    maker: Any = AutoModelForCausalLM
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(template.directory, **local)
+    model: torch.nn.Module
     if getattr(config, QUANTIZED, None) is None:
-        model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(
-            template.directory, dtype=dtype, use_safetensors=True, **where
-        )
-        return model
-    delattr(config, QUANTIZED)  # what is written into it is not quantised, so its layers are plain ones
-    with no_init_weights():
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+        model = maker.from_pretrained(template.directory, dtype=dtype, use_safetensors=True, **local)
+    else:  # what is written into it is not quantised, so its layers must be plain ones
+        delattr(config, QUANTIZED)
+        with no_init_weights():
+            model = maker.from_config(config, dtype=dtype, trust_remote_code=False)
     return model
