@@ -24,3 +24,8 @@ def is_output_embedding(name: str) -> bool:
 def embeds_input(name: str) -> bool:
     """Whether a tensor outside the layers stands before the first of them, and not after the last."""
     return is_input_embedding(name) or any(part in _BEFORE_THE_LAYERS for part in name.split("."))
+
+
+def has_row_per_token(name: str) -> bool:
+    """Whether the tensor is an embedding of input or output."""
+    return is_input_embedding(name) or is_output_embedding(name)

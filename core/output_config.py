@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from .checkpoints import Checkpoint
 from .embeddings import is_output_embedding
 from .slices import OutputSlice, OutputTensor
@@ -25,16 +27,31 @@ def output_config(
     config = dict(template.config)
     if stacked:
         config = _with_depth(config, slices, sources)
-    if config.get(_TIED) and any(is_output_embedding(tensor.name) for tensor in tensors):
+    if config.get(_TIED, True) and any(is_output_embedding(tensor.name) for tensor in tensors):
         config[_TIED] = False  # an output embedding of its own would be passed over
     return config
 
 
-def with_vocabulary(config: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """The config of the same model with embeddings for `size` tokens."""
+def with_vocabulary(config: Mapping[str, Any], size: int, rows: torch.Tensor) -> dict[str, Any]:
+    """The config of the same model with another vocabulary.
+
+    Args:
+        size: how many tokens the embeddings have rows for.
+        rows: for each number of a token, the one it had before, or -1.
+    """
     if "vocab_size" not in config and isinstance(config.get("text_config"), Mapping):
-        return {**config, "text_config": with_vocabulary(config["text_config"], size)}
-    return {**config, "vocab_size": size}
+        return {**config, "text_config": with_vocabulary(config["text_config"], size, rows)}
+    return {**renumbered(config, rows), "vocab_size": size}
+
+
+def renumbered(settings: Mapping[str, Any], rows: torch.Tensor) -> dict[str, Any]:
+    """Settings in which special tokens (`bos_token_id`, ...) keep their meaning; `rows` as in `with_vocabulary`."""
+    numbers = {old: new for new, old in enumerate(rows.tolist()) if old >= 0}
+
+    def renumber(old: Any) -> Any:
+        return [renumber(one) for one in old] if isinstance(old, list) else numbers.get(old, old)
+
+    return {key: renumber(value) if key.endswith("_token_id") else value for key, value in settings.items()}
 
 
 def _with_depth(

@@ -10,17 +10,19 @@ from typing import Any, NamedTuple
 import torch
 
 from . import registry
+from .aligned_sources import Aligned, aligned_sources
 from .checkpoints import Checkpoint, TensorInfo
 from .checkpoints.base import promoted
 from .contracts.merge_method import MergeMethod
 from .errors import CheckpointError, ConfigurationError, did_you_mean
 from .genome import content_hash
-from .output_config import output_config
+from .output_config import output_config, with_vocabulary
 from .recipe import Recipe, torch_dtype
 from .seeds import derived_seed
 from .slice_merge import SliceMerge, slice_merge
 from .slices import OutputTensor, output_slices, output_tensors
 from .statistics import Need, needed_statistics, statistics_of
+from .vocabulary import Vocabulary
 
 
 class Operand(NamedTuple):
@@ -79,6 +81,7 @@ class Plan:
         template: the checkpoint whose config and tokenizer the model gets.
         sources: the open checkpoints, by reference.
         config: the model's config.json: the template's, with another number of layers or of tokens if need be.
+        vocabulary: where the recipe has a policy for it; None means the template's.
     """
 
     recipe: Recipe
@@ -86,6 +89,7 @@ class Plan:
     template: Checkpoint
     sources: Mapping[str, Checkpoint]
     config: Mapping[str, Any]
+    vocabulary: Vocabulary | None = None
 
 
 def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
@@ -108,12 +112,14 @@ def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
     template = sources[recipe.base_model or slices[0].template.model]
     place = {name: number for number, name in enumerate(template.tensors)}
     found.sort(key=lambda tensor: place.get(tensor.name, len(place)))
+    sources, aligned, vocabulary = aligned_sources(recipe, found, sources)
     needs = needed_statistics(recipe)
-    planned = (_plan_tensor(recipe, method, merges[tensor.slice.first], tensor, sources) for tensor in found)
+    planned = (_plan_tensor(recipe, method, merges[tensor.slice.first], tensor, sources, aligned) for tensor in found)
     tensors = tuple(_with_statistics(tensor, method, needs, sources) for tensor in planned)
-    return Plan(
-        recipe, tensors, template, sources, output_config(template, slices, found, sources, bool(recipe.slices))
-    )
+    config = output_config(template, slices, found, sources, stacked=bool(recipe.slices))
+    if vocabulary is not None:
+        config = with_vocabulary(config, vocabulary.size, vocabulary.rows[recipe.merged[0]])
+    return Plan(recipe, tensors, template, sources, config, vocabulary)
 
 
 def _check_parameter_names(recipe: Recipe, method: type[MergeMethod]) -> None:
@@ -135,9 +141,13 @@ def _plan_tensor(
     merge: SliceMerge,
     tensor: OutputTensor,
     sources: Mapping[str, Checkpoint],
+    aligned: Aligned,
 ) -> TensorPlan:
     models = [source.model for source in tensor.slice.sources]
-    operands = [Operand(model, name) for model, name in zip(models, tensor.inputs, strict=True)]
+    operands = [
+        Operand(key, tensor.name) if (key := aligned.get((tensor.name, model))) else Operand(model, name)
+        for model, name in zip(models, tensor.inputs, strict=True)
+    ]
     infos = [sources[operand.checkpoint].tensors[operand.tensor] for operand in operands]
     template = models.index(tensor.slice.template.model)
     shape = infos[template].shape
@@ -166,6 +176,10 @@ def _with_statistics(
     (step,) = tensor.steps
     if method.needs_statistics is None or step.method != method.name:
         return tensor
+    if any(operand.checkpoint not in needs for operand in step.sources):
+        return (
+            tensor  # statistics were gathered over a checkpoint's own tokens, and these rows are another vocabulary's
+        )
     found = tuple(Operand(*place) for place in statistics_of(step.sources, needs, sources))
     return replace(tensor, steps=(replace(step, statistics=found),))
 

@@ -153,13 +153,18 @@ class Recipe:
         return content_hash(self.to_dict())
 
     @property
-    def references(self) -> list[str]:
-        """The checkpoints that the recipe names, the base first, each once."""
+    def merged(self) -> list[str]:
+        """The checkpoints that are merged, the base first, each once."""
         named = [self.base_model] if self.base_model else []
         named += [entry.model for entry in self.models]
         for entry in self.slices:
             named += [*([entry.base_model] if entry.base_model else []), *(source.model for source in entry.sources)]
-        return list(dict.fromkeys([*named, *(self.tokenizer.references if self.tokenizer else [])]))
+        return list(dict.fromkeys(named))
+
+    @property
+    def references(self) -> list[str]:
+        """The checkpoints that the recipe names: those that are merged, then those that only give tokens."""
+        return list(dict.fromkeys([*self.merged, *(self.tokenizer.references if self.tokenizer else [])]))
 
 
 def torch_dtype(name: str) -> torch.dtype:

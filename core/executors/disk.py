@@ -13,26 +13,14 @@ from typing import Any
 
 import torch
 
-from ..checkpoints import Checkpoint
 from ..errors import ConfigurationError, StorageError
 from ..plan import Plan, TensorPlan
 from .compute import compute
 from .model_card import model_card
 from .operands import Operands
 from .safetensors_writer import SafetensorsWriter
+from .tokenizer import write_tokenizer
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "chat_template.jinja",
-    "generation_config.json",
-)
 DEFAULT_SHARD_BYTES = 5_000_000_000
 
 
@@ -72,7 +60,7 @@ def write_model(
         if len(shards) > 1:
             _write_json(partial / "model.safetensors.index.json", _index(plan, shards))
         _write_json(partial / "config.json", _config(plan))
-        _copy_tokenizer(plan.template, partial)
+        write_tokenizer(plan, partial)
         (partial / "recipe.yaml").write_text(plan.recipe.to_yaml(), encoding="utf-8")
         (partial / "README.md").write_text(model_card(plan, directory.name), encoding="utf-8")
 
@@ -138,16 +126,10 @@ def _index(plan: Plan, shards: list[list[TensorPlan]]) -> dict[str, Any]:
 
 
 def _config(plan: Plan) -> dict[str, Any]:
-    config = {key: value for key, value in plan.template.config.items() if key not in ("torch_dtype", "auto_map")}
+    config = {key: value for key, value in plan.config.items() if key not in ("torch_dtype", "auto_map")}
     floating = [tensor.info for tensor in plan.tensors if tensor.info.dtype.is_floating_point]
     largest = max(floating, key=lambda info: info.elements).dtype if floating else torch.float32
     return {**config, "dtype": str(largest).removeprefix("torch.")}
-
-
-def _copy_tokenizer(template: Checkpoint, folder: Path) -> None:
-    for name in TOKENIZER_FILES:
-        if (template.directory / name).is_file():
-            shutil.copyfile(template.directory / name, folder / name)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ def test_a_models_own_value_comes_before_everybodys_and_that_before_the_default(
     assert (last.method, last.base) == ("ties", ("base", "model.layers.2.mlp.up_proj.weight"))
     assert last.sources == tuple((name, "model.layers.2.mlp.up_proj.weight") for name in ("one", "two"))
     assert last.per_source == {"weight": (0.9, 0.4), "density": (0.7, 0.7)}
-    assert last.shared == {"normalize": False, "lambda": 1.0}
+    assert (last.shared["normalize"], last.shared["lambda"]) == (False, 1.0)
     assert step["model.layers.0.mlp.up_proj.weight"].per_source["weight"] == (0.1, 0.4)
 
 
