@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -113,32 +113,44 @@ class _NoCopies(TorchFunctionMode):
         return args[0] if func is torch.Tensor.contiguous else func(*args, **(kwargs or {}))
 
 
-def resident_model(template: Checkpoint, dtype: torch.dtype, device: torch.device | str = "cpu") -> torch.nn.Module:
+def resident_model(
+    template: Checkpoint,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    config: Mapping[str, Any] | None = None,
+) -> torch.nn.Module:
     """A transformers model of the template's architecture, ready to be written into.
+
+    Args:
+        config: a plan's, where the model may have another number of layers or tokens than the template.
 
     Raises:
         CheckpointError: transformers does not know the architecture, or the folder does not load.
     """
     try:
         with no_progress_bars():
-            model = _made(template, dtype)
+            model = _made(template, dtype, config)
     except (ValueError, OSError, KeyError) as error:
         raise CheckpointError(f"transformers cannot load {template.reference}: {error}") from error
     return model.to(device).eval().requires_grad_(False)
 
 
-def _made(template: Checkpoint, dtype: torch.dtype) -> torch.nn.Module:
+def _made(template: Checkpoint, dtype: torch.dtype, own: Mapping[str, Any] | None) -> torch.nn.Module:
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.initialization import no_init_weights
 
     maker: Any = AutoModelForCausalLM
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     config = AutoConfig.from_pretrained(template.directory, **local)
-    model: torch.nn.Module
-    if getattr(config, QUANTIZED, None) is None:
+    model: Any
+    if getattr(config, QUANTIZED, None) is None and own in (None, template.config):
         model = maker.from_pretrained(template.directory, dtype=dtype, use_safetensors=True, **local)
-    else:  # what is written into it is not quantised, so its layers must be plain ones
-        delattr(config, QUANTIZED)
-        with no_init_weights():
-            model = maker.from_config(config, dtype=dtype, trust_remote_code=False)
-    return model
+        return cast(torch.nn.Module, model)
+    if own is not None:
+        config = type(config).from_dict(dict(own))
+    if getattr(config, QUANTIZED, None) is not None:
+        delattr(config, QUANTIZED)  # what is written into it is not quantised, so its layers must be plain ones
+    with no_init_weights():
+        model = maker.from_config(config, dtype=dtype, trust_remote_code=False)
+    model.tie_weights()  # which is left out with the initial weights
+    return cast(torch.nn.Module, model)
