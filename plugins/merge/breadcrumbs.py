@@ -9,6 +9,7 @@ import torch
 
 from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
 from ...core.forms import TaskVectorSum, Term
+from ...core.kernels import magnitude_sum
 from .dare import rescaled
 from .magnitudes import Magnitudes, magnitudes
 from .task_vectors import DENSITY, LAMBDA, WEIGHT, task_vector_sum
@@ -45,7 +46,8 @@ class _Breadcrumbs(OnePassMethod):
         ):
             term = Term(weight, *kept_between(density, gamma, known[number], base, sources[number]))
             if parameters.shared["rescale"] and not term.is_plain:
-                term = rescaled(term, base, sources[number])
+                norm = magnitude_sum(base, sources[number], Term(1.0))
+                term = rescaled(term, norm, base, sources[number])
             terms.append(term)
         return task_vector_sum(terms, parameters, self.consensus)
 
