@@ -20,7 +20,7 @@ class Gram(Gathering):
     the embeddings has none, nor have experts that are stored in one tensor.
 
     Everything is held until the end: 4 * in_features^2 bytes for each distinct input, which for SmolLM2-135M
-    is 0.4 GB, and for a Llama of 7B 21 GB.
+    is 0.4 GB, and for a Llama of 7B 22 GB.
     """
 
     name = "gram"

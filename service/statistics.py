@@ -21,9 +21,7 @@ def statistics(
     model: Annotated[str, typer.Argument(help="The checkpoint: a path, or a reference like hub:OWNER/NAME.")],
     texts: Annotated[
         Path,
-        typer.Argument(
-            help="Texts like those it was trained for: JSONL (`text`, or `prompt` and `answer`), or a text a line."
-        ),
+        typer.Argument(help="Texts like its training's: JSONL (`text`, or `prompt` and `answer`), or a text a line."),
     ],
     kind: Annotated[
         str, typer.Option(metavar="NAME", help="What to gather: `gram` (for regmean), `fisher` (for fisher).")
@@ -38,11 +36,12 @@ def statistics(
 ) -> None:
     """Gather the statistics of a checkpoint that some merge methods need.
 
-    Studies and recipes do this by themselves where their `statistics` names texts; use this command to choose how much
-    is read, or where. The result is kept in the cache: the same checkpoint, texts and numbers are never run twice.
+    Studies and recipes do this by themselves where their `statistics` names texts; use this command to choose how
+    much is read, or on which device. The result is kept in the cache: the same checkpoint, texts and numbers are never
+    run twice.
 
-    `gram` holds 4 bytes x (inputs of a layer)² for every distinct input: 0.4 GB for a model of 135M parameters, 21 GB
-    for a Llama of 7B. `fisher` holds 4 bytes for every parameter, and takes about three times as long.
+    `gram` takes memory and disk for 4 bytes x (inputs of a layer)² for every distinct input: 0.4 GB for SmolLM2-135M,
+    22 GB for a Llama of 7B. `fisher` takes 4 bytes for every parameter, and a backward pass beside each forward pass.
 
     Examples:
 

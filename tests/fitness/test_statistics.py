@@ -1,6 +1,9 @@
 """Statistics: right by direct computation, gathered once, whole or not there; and what is refused."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -195,6 +198,31 @@ def test_what_ends_it_half_way_leaves_nothing(kind, sources, texts, cache):
     with pytest.raises(KeyboardInterrupt):
         registry.load("statistics", kind)().gather(sources["one"], texts, interrupt)
     assert not cache.exists() or not list(cache.iterdir())
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from heterosis.core.checkpoints import SourceSet
+from heterosis.fitness import gathering
+from heterosis.fitness.gram import Gram
+
+def killed(_tensors, path, _metadata):
+    path.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+gathering.save_file = killed
+folder, texts = map(Path, sys.argv[1:])
+Gram().gather(SourceSet("one", [], folder)["one"], texts, lambda *_: None)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_killed_while_it_writes_leaves_nothing_under_the_final_name(sources, texts, cache, checkpoints):
+    command = [sys.executable, "-c", KILLED_WHILE_WRITING, str(checkpoints), str(texts)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert [path.name[0] for path in cache.iterdir()] == ["."]
+    assert StatisticsFile(gather("gram", sources["one"], texts)).kind == "gram"
 
 
 def test_a_disk_that_refuses_half_way_leaves_nothing(sources, texts, cache, monkeypatch):
