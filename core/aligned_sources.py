@@ -11,12 +11,12 @@ import torch
 from .alignment import AlignedCheckpoint, EmbeddingGroup
 from .checkpoints import Checkpoint, SourceSet
 from .checkpoints.base import promoted
+from .checkpoints.token_numbers import differing_token
 from .embeddings import has_row_per_token
 from .errors import CheckpointError
 from .genome import content_hash
 from .recipe import Recipe, torch_dtype
 from .slices import OutputTensor
-from .tokenizer_files import differing_token
 from .tokenizer_policy import TokenizerPolicy, dump_policy
 from .vocabulary import Vocabulary, common_vocabulary
 

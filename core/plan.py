@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,8 +13,9 @@ from . import registry
 from .aligned_sources import Aligned, aligned_sources
 from .checkpoints import Checkpoint, TensorInfo
 from .checkpoints.base import promoted
+from .checkpoints.compatibility import check_architectures
 from .contracts.merge_method import MergeMethod
-from .errors import CheckpointError, ConfigurationError, did_you_mean
+from .errors import ConfigurationError, did_you_mean
 from .genome import content_hash
 from .output_config import output_config, with_vocabulary
 from .recipe import Recipe, torch_dtype
@@ -99,13 +100,15 @@ def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
         PluginError: the merge method is not installed.
         ConfigurationError: a checkpoint is not open, the method is given too few or too many sources, or a parameter
             is unknown, missing or out of range; or statistics are not given, not open, or lack a tensor.
-        CheckpointError: the checkpoints have not the same tensors.
+        CheckpointError: the checkpoints have not the same architecture, tensors or (without a policy) vocabulary.
     """
     method: type[MergeMethod] = registry.load("merge_methods", recipe.merge_method)
     for reference in recipe.references:
         if reference not in sources:
             raise ConfigurationError(f"the recipe names {reference!r}. {did_you_mean(reference, sources)}")
     _check_parameter_names(recipe, method)
+    first, *others = (sources[reference] for reference in recipe.merged)
+    check_architectures(first, others)
     slices = output_slices(recipe, sources)
     merges = {one.first: slice_merge(recipe, method, one) for one in slices}
     found = output_tensors(slices, sources, stacked=bool(recipe.slices))
@@ -151,7 +154,6 @@ def _plan_tensor(
     infos = [sources[operand.checkpoint].tensors[operand.tensor] for operand in operands]
     template = models.index(tensor.slice.template.model)
     shape = infos[template].shape
-    _check_shapes(tensor, operands, infos, operands[template], shape)
     stored = promoted(sources[operand.checkpoint].stored_dtype(operand.tensor) for operand in operands)
     if not stored.is_floating_point:
         return TensorPlan(tensor.name, TensorInfo(shape, stored), (_copy(operands[template], stored),))
@@ -182,21 +184,6 @@ def _with_statistics(
         )
     found = tuple(Operand(*place) for place in statistics_of(step.sources, needs, sources))
     return replace(tensor, steps=(replace(step, statistics=found),))
-
-
-def _check_shapes(
-    tensor: OutputTensor,
-    operands: Sequence[Operand],
-    infos: Sequence[TensorInfo],
-    template: Operand,
-    shape: tuple[int, ...],
-) -> None:
-    for operand, info in zip(operands, infos, strict=True):
-        if info.shape != shape:
-            raise CheckpointError(
-                f"{tensor.name} cannot be merged: {operand.tensor} is {list(info.shape)} in {operand.checkpoint}, but "
-                f"{template.tensor} is {list(shape)} in {template.checkpoint}"
-            )
 
 
 def _without_idle_merge(step: MergeStep, method: type[MergeMethod], sources: Mapping[str, Checkpoint]) -> MergeStep:

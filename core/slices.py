@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from .checkpoints import Checkpoint, needed_tensors
 from .checkpoints.base import listed
-from .embeddings import embeds_input, is_output_embedding
-from .errors import CheckpointError, ConfigurationError
+from .checkpoints.compatibility import refuse
+from .embeddings import embeds_input, has_row_per_token, is_output_embedding
+from .errors import ConfigurationError
 from .layout import Place, at_layer, layer_count, place_of, stack_of
 from .recipe import Recipe, RecipeModel, SliceSource
 from .settings import Setting, depth_of
@@ -97,8 +98,8 @@ def output_tensors(
         CheckpointError: a source lacks a tensor that others have, or has it in another shape.
     """
     found = list(_stacked(slices, sources) if stacked else _whole(slices[0], sources))
-    if problems := list(_misfits(found, sources)):
-        raise CheckpointError("these checkpoints cannot be merged:\n  " + "\n  ".join(problems))
+    problems = list(_misfits(found, sources))
+    refuse(problems if stacked else [*problems, *_extras(slices[0], found, sources)])
     return found
 
 
@@ -173,12 +174,27 @@ def _stored_name(name: str, checkpoint: Checkpoint) -> str:
 
 
 def _misfits(found: list[OutputTensor], sources: Mapping[str, Checkpoint]) -> Iterator[str]:
-    """For each checkpoint, the tensors that it lacks, and those that it has and others have not."""
-    wanted: dict[str, dict[str, None]] = {}
+    """For each checkpoint, the tensors that it lacks, or has in another shape (numbers of tokens aside)."""
+    missing: dict[str, dict[str, None]] = {}
+    shapes: dict[str, dict[str, None]] = {}
     for tensor in found:
-        for source, name in zip(tensor.slice.sources, tensor.inputs, strict=True):
-            wanted.setdefault(source.model, {})[name] = None
-    for model, names in wanted.items():
-        tensors = sources[model].tensors
-        if missing := [name for name in names if name not in tensors]:
-            yield f"{model} lacks {listed(missing)}"
+        models = [source.model for source in tensor.slice.sources]
+        template = models.index(tensor.slice.template.model)
+        first = int(tensor.place.layer is None and has_row_per_token(tensor.name))
+        info = sources[models[template]].tensors.get(tensor.inputs[template])
+        for model, name in zip(models, tensor.inputs, strict=True):
+            own = sources[model].tensors.get(name)
+            if own is None:
+                missing.setdefault(model, {})[name] = None
+            elif info is not None and own.shape[first:] != info.shape[first:]:
+                shapes.setdefault(model, {})[f"{name} is {list(own.shape)}, not {list(info.shape)}"] = None
+    yield from (f"{model} lacks {listed(names)}" for model, names in missing.items())
+    yield from (f"{model}: {listed(texts)}" for model, texts in shapes.items())
+
+
+def _extras(one: OutputSlice, found: list[OutputTensor], sources: Mapping[str, Checkpoint]) -> Iterator[str]:
+    """For each checkpoint, the tensors that it has and the slice's template has not."""
+    names = {tensor.name for tensor in found}
+    for model in dict.fromkeys(source.model for source in one.sources):
+        if extra := sorted(needed_tensors(sources[model]) - names):
+            yield f"{model} has {listed(extra)}, which {one.template.model} does not"

@@ -74,7 +74,7 @@ def _export_candidate(storage: str, name: str | None, number: int | None, folder
 
 def _export_recipe(file: Path, folder: Path, kind: str) -> None:
     from ..core import registry
-    from ..core.checkpoints import SourceSet, check_compatible
+    from ..core.checkpoints import SourceSet
     from ..core.checkpoints.statistics import include_statistics
     from ..core.plan import plan
     from ..core.recipe import Recipe
@@ -85,8 +85,6 @@ def _export_recipe(file: Path, folder: Path, kind: str) -> None:
     with telling(console()) as tell:
         sources = SourceSet(recipe.base_model, recipe.references, file.resolve().parent, tell)
         include_statistics(sources, needed_statistics(recipe).values(), file.resolve().parent, tell)
-    first, *others = (sources[reference] for reference in recipe.references)
-    check_compatible(first, others)
     planned = plan(recipe, sources)
     with working(console(), f"Writing {file.name} to {folder}"):
         exporter.write(planned, folder)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..errors import CheckpointError
 from ..layout import place_of
 from .base import Checkpoint, listed
+from .token_numbers import differing_token
 
 _TIED = ("lm_head.weight", "output.weight", "embed_out.weight")
 
@@ -16,7 +17,16 @@ def check_compatible(base: Checkpoint, sources: Sequence[Checkpoint]) -> None:
 
     The message names every difference found, tensor by tensor (the first few of each kind).
     """
-    problems = [problem for source in sources for problem in _differences(base, source)]
+    refuse([problem for source in sources for problem in _differences(base, source)])
+
+
+def check_architectures(base: Checkpoint, sources: Sequence[Checkpoint]) -> None:
+    """Raises CheckpointError unless every source is a model of the base's class."""
+    refuse([problem for source in sources for problem in _another_class(base, source)])
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raises CheckpointError with all problems, if there are any."""
     if problems:
         raise CheckpointError("these checkpoints cannot be merged:\n  " + "\n  ".join(problems))
 
@@ -24,13 +34,12 @@ def check_compatible(base: Checkpoint, sources: Sequence[Checkpoint]) -> None:
 def _differences(base: Checkpoint, source: Checkpoint) -> list[str]:
     if source.directory == base.directory:
         return []  # an adapter of this base has been checked against it tensor by tensor
-    problems = []
-    ours, theirs = (checkpoint.config.get("architectures") for checkpoint in (base, source))
-    if ours != theirs:
-        problems.append(f"{source.reference} is a {_words(theirs)}, {base.reference} is a {_words(ours)}")
+    problems = _another_class(base, source)
     sizes = [checkpoint.config.get("vocab_size") for checkpoint in (base, source)]
     if sizes[0] != sizes[1]:
         problems.append(f"{source.reference} has a vocabulary of {sizes[1]}, {base.reference} one of {sizes[0]}")
+    elif (token := differing_token(base.directory, source.directory)) is not None:
+        problems.append(f"{token!r} is another token in {source.reference} than in {base.reference}")
     names = needed_tensors(base), needed_tensors(source)
     if missing := sorted(name for name in names[0] - source.tensors.keys() if not _ties(source, name)):
         problems.append(f"{source.reference} lacks {listed(missing)}")
@@ -44,6 +53,11 @@ def _differences(base: Checkpoint, source: Checkpoint) -> list[str]:
     if shapes:
         problems.append(f"{source.reference}: {listed(shapes)}")
     return problems
+
+
+def _another_class(base: Checkpoint, source: Checkpoint) -> list[str]:
+    ours, theirs = (checkpoint.config.get("architectures") for checkpoint in (base, source))
+    return [f"{source.reference} is a {_words(theirs)}, {base.reference} is a {_words(ours)}"] if ours != theirs else []
 
 
 def needed_tensors(checkpoint: Checkpoint) -> set[str]:
