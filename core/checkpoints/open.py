@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from .adapter import AdapterCheckpoint
 from .base import Checkpoint
 from .gguf import convert_gguf
 from .safetensors import SafetensorsCheckpoint
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")  # mergekit's way to name a checkpoint of the hub
 
 
 def quiet(_what: str, _done: int, _whole: int) -> None:
@@ -47,10 +50,16 @@ def _resolve_one(reference: str, relative_to: Path, progress: Progress) -> Path:
     if colon and scheme in registry.names("providers"):
         return Path(registry.load("providers", scheme)().fetch(rest, cache_folder(), progress))
     path = (relative_to / Path(reference).expanduser()).resolve()
-    if not path.exists():
-        schemes = ", ".join(f"{name}:..." for name in registry.names("providers"))
-        raise CheckpointError(f"there is no checkpoint at {path}; a reference is a path or one of {schemes}")
-    return path
+    if path.exists():
+        return path
+    schemes = ", ".join(f"{name}:..." for name in registry.names("providers"))
+    nowhere = f"there is no checkpoint at {path}; a reference is a path or one of {schemes}"
+    if not _HUB_NAME.fullmatch(reference) or path.parent.exists():
+        raise CheckpointError(nowhere)
+    try:
+        return _resolve_one(f"hub:{reference}", relative_to, progress)
+    except CheckpointError as error:
+        raise CheckpointError(f"{nowhere} ({error})") from error
 
 
 def open_checkpoint(
@@ -60,12 +69,19 @@ def open_checkpoint(
 
     Args:
         reference: a path (relative ones start at `relative_to`, default the current folder), `hub:owner/name@revision`
-            or another installed provider's; alternatives are separated by ` | `.
-        base: what an adapter is an adapter of.
+            or another installed provider's; alternatives are separated by ` | `. As in mergekit, `owner/name` is looked
+            for on the hub if there is no such folder, and `model+adapter` is an adapter of that model.
+        base: what an adapter is an adapter of, if its reference does not say.
 
     Raises:
         CheckpointError: it cannot be had, is damaged, or is an adapter without a base.
     """
+    model, plus, lora = reference.partition("+")
+    # A plus may also stand in a folder's name, in a version (name==1.0+cpu) or in one of several alternatives.
+    if plus and not (relative_to or Path()).joinpath(reference).exists() and not {"|", "="} & set(reference):
+        under = base if base is not None and base.reference == model else None
+        foundation = under or open_checkpoint(model, relative_to, None, progress)
+        return AdapterCheckpoint(resolve(lora, relative_to or Path(), progress), foundation, reference)
     path = resolve(reference, relative_to or Path(), progress)
     if path.is_file():
         return SafetensorsCheckpoint(convert_gguf(path, cache_folder(), progress), reference)
