@@ -23,17 +23,15 @@ import torch
 import transformers
 import yaml
 from heterosis.core.checkpoints import SourceSet
-from heterosis.core.executors import LiveExecutor, resident_model, write_model
+from heterosis.core.executors import LiveExecutor, resident_model
 from heterosis.core.plan import plan
 from heterosis.core.recipe import Recipe
-from heterosis.core.study_spec import StudySpec
 from heterosis.fitness.transformers_model import TransformersModel
 from heterosis.plugins.tasks.multiple_choice import MultipleChoice
 
 from .bars import Bar, finish, parser
+from .experts import EXPERTS, QUICKSTART, dense_checkpoints
 
-QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart.yaml"
-EXPERTS = ("italian", "addition")
 ITEMS_EACH = 10
 METHODS: dict[str, dict[str, float]] = {"task_arithmetic": {}, "ties": {"density": 0.5}}
 METHOD_OF_THE_BAR = "task_arithmetic"
@@ -66,18 +64,6 @@ def main() -> None:
     columns = ("method, path", *(f"{phase} s" for phase in PHASES), "candidate s", "faster")
     title = f"Seconds per candidate, {len(EXPERTS)} experts, {ITEMS_EACH * len(EXPERTS)} items (medians)"
     finish(title, columns, rows, bars, arguments.json)
-
-
-def dense_checkpoints(folder: Path) -> tuple[Path, list[Path]]:
-    """The base, and the experts as full bfloat16 checkpoints (mergekit would else have to make them every time)."""
-    space = StudySpec.from_file(QUICKSTART).space
-    checkpoints = space.checkpoints
-    experts = []
-    for expert in EXPERTS:
-        alone = space.references()[expert]
-        write_model(plan(alone, checkpoints), folder / expert)
-        experts.append(folder / expert)
-    return checkpoints[space.base].directory, experts
 
 
 def recipe(method: str, base: Path, experts: list[Path], weight: float) -> dict[str, Any]:

@@ -18,8 +18,13 @@ def draws(count: int, seed: int, start: int = 0, device: torch.device | str = "c
     The element's number (modulo 2^32) goes through an integer mixer with two multiplications, into which the seed
     enters twice (after Wellons, 2018, "Prospecting for hash functions": lowbias32).
     """
-    x = (torch.arange(start, start + count, dtype=torch.int64, device=device) ^ seed) & _MASK
-    x = ((x ^ (x >> 16)) * 0x7FEB352D & _MASK) ^ second_seed(seed)
+    return mixed(torch.arange(start, start + count, dtype=torch.int64, device=device), seed, second_seed(seed))
+
+
+def mixed(numbers: torch.Tensor, seed: torch.Tensor | int, second: torch.Tensor | int) -> torch.Tensor:
+    """The draws of the elements with these numbers (int64, not negative); `second` is the seed's `second_seed`."""
+    x = (numbers ^ seed) & _MASK
+    x = ((x ^ (x >> 16)) * 0x7FEB352D & _MASK) ^ second
     x = (x ^ (x >> 15)) * 0x846CA68B & _MASK
     return x ^ (x >> 16)
 

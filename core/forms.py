@@ -8,10 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
-from .draws import drawn
+from .draws import drawn, highest, second_seed
 
 _SMALLEST_DIVISOR = 1e-8
 
@@ -73,6 +74,32 @@ class Term:
     def is_plain(self) -> bool:
         """Whether nothing is dropped."""
         return self.low <= 0 and self.high == float("inf") and self.keep >= 1
+
+
+class Thinning(NamedTuple):
+    """What some terms do to their task vectors, as rows of numbers, a row for each; None what none of them does.
+
+    Attributes:
+        bounds: `low` and `high`.
+        draws: the highest number that is drawn, and the two halves of the seed.
+        scales: `scale`.
+    """
+
+    bounds: list[tuple[float, float]] | None
+    draws: list[tuple[int, int, int]] | None
+    scales: list[float] | None
+
+    @classmethod
+    def of(cls, terms: Sequence[Term]) -> Thinning:
+        """The terms' numbers."""
+        bounded = any(term.low > 0 or term.high != float("inf") for term in terms)
+        random = any(term.keep < 1 for term in terms)
+        scaled = any(term.scale != 1 for term in terms)
+        return cls(
+            [(term.low, term.high) for term in terms] if bounded else None,
+            [(highest(term.keep), term.seed, second_seed(term.seed)) for term in terms] if random else None,
+            [term.scale for term in terms] if scaled else None,
+        )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from math import prod
 from pathlib import Path
@@ -55,6 +55,10 @@ class LowRankChange:
         up = self.up[start : start + rows.shape[0]]
         return rows.to(torch.float32, copy=True).addmm_(up, self.down, alpha=self.scale)
 
+    def to(self, device: torch.device) -> LowRankChange:
+        """The same on a device."""
+        return replace(self, up=self.up.to(device), down=self.down.to(device))
+
 
 class Checkpoint(ABC):
     """Weights, config and tokenizer on disk.
@@ -88,6 +92,10 @@ class Checkpoint(ABC):
     def low_rank_change(self, name: str) -> LowRankChange | None:
         """How the tensor is made from another checkpoint's, if it is a low-rank change of that; None otherwise."""
         return None
+
+    def is_mapped(self, name: str) -> bool:
+        """Whether `read` gives a part of a file that is mapped into memory, not a tensor made for the occasion."""
+        return True
 
     @abstractmethod
     def weight_files(self) -> tuple[Path, ...]:

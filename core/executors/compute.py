@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 
 import torch
 
-from .. import kernels, registry
-from ..contracts.merge_method import MergeMethod, MergeParameters, OnePassMethod
-from ..errors import MaterialiseError
-from ..forms import Form
-from ..plan import Operand, TensorPlan
+from ..plan import TensorPlan
+from .job import Job
 from .operands import Operands
 from .threads import in_threads
-
-BLOCK_ELEMENTS = 1 << 20
-"""Tensors up to this size are computed side by side, a thread each; larger ones in blocks, if their method allows."""
 
 
 def compute(tensor: TensorPlan, operands: Operands) -> torch.Tensor:
@@ -39,120 +32,43 @@ def compute_all(
     """Computes planned tensors into tensors that are there: of the planned shapes and dtypes, contiguous.
 
     Args:
+        planned: small tensors are computed side by side, a thread each; large ones in blocks, if their method allows.
         done: called with each tensor when it is finished, perhaps from another thread.
 
     Raises:
         MaterialiseError: a result is not finite, or has not the planned shape. What was not reported as done may be
             half written then.
     """
+    jobs = [Job(tensor, operands, target) for tensor, target in planned]
+    if on_device := [job for job in jobs if job.target.device.type != "cpu"]:
+        _on_device(on_device, done)
+    _in_blocks((job for job in jobs if job.target.device.type == "cpu" and job.is_large), done)
 
-    def whole(job: _Job) -> None:
+    def whole(job: Job) -> None:
         job.run()
         done(job.tensor)
 
-    jobs = [_Job(tensor, operands, target) for tensor, target in planned]
-    side_by_side = [job for job in jobs if job.target.numel() <= BLOCK_ELEMENTS and job.target.device.type == "cpu"]
-    large = [job for job in jobs if job.target.numel() > BLOCK_ELEMENTS or job.target.device.type != "cpu"]
-    for job in large:
-        if job.target.device.type == "cpu" and job.goes_in_blocks:
+    in_threads(whole, (job for job in jobs if job.target.device.type == "cpu" and not job.is_large))
+
+
+def _in_blocks(jobs: Iterable[Job], done: Callable[[TensorPlan], None]) -> None:
+    """One after the other, all threads on one."""
+    for job in jobs:
+        if job.goes_in_blocks:
             in_threads(job.run_rows, job.blocks())
-            done(job.tensor)
         else:
-            whole(job)
-    in_threads(whole, side_by_side)
+            job.run()
+        done(job.tensor)
 
 
-class _Job:
-    """One tensor to be computed into a target."""
-
-    def __init__(self, tensor: TensorPlan, operands: Operands, target: torch.Tensor) -> None:
-        (self._step,) = tensor.steps
-        self._operands = operands
-        self._method: MergeMethod = registry.load("merge_methods", self._step.method)()
-        self.tensor = tensor
-        self.target = target
-
-    @property
-    def goes_in_blocks(self) -> bool:
-        """Whether parts of the tensor can be merged on their own."""
-        return self._form is not None or self._method.elementwise
-
-    def blocks(self) -> list[tuple[int, int]]:
-        """First rows and the ones after the last, about BLOCK_ELEMENTS elements each."""
-        step = max(BLOCK_ELEMENTS // max(self._columns, 1), 1)
-        return [(start, min(start + step, self._rows)) for start in range(0, self._rows, step)]
-
-    def run(self) -> None:
-        """Computes all of it."""
-        if self.goes_in_blocks:
-            self.run_rows((0, self._rows))
-            return
-        base, sources = self._whole
-        base = None if base is None else self._cast(base)
-        self._put(self._method.merge(base, [self._cast(source) for source in sources], self._parameters), self.target)
-
-    def run_rows(self, rows: tuple[int, int]) -> None:
-        """Computes rows `rows[0]` to `rows[1]`, the latter not included."""
-        first, last = rows[0] * self._columns, rows[1] * self._columns
-        target = self.target.view(-1)[first:last]
-        base = None if self._step.base is None else self._part(self._step.base, rows)
-        sources = [self._part(source, rows) for source in self._step.sources]
-        if self._form is not None and kernels.runs(self._form, self._step.dtype, target):
-            if not kernels.run(self._form, base, sources, target, first):
-                raise self._not_finite()
-            return
-        base, sources = None if base is None else self._cast(base), [self._cast(source) for source in sources]
-        if self._form is None:
-            self._put(self._method.merge(base, sources, self._parameters), target)
-        else:
-            self._put(self._form.apply(base, sources, first), target)
-
-    @cached_property
-    def _form(self) -> Form | None:
-        if not isinstance(self._method, OnePassMethod) or not self._step.dtype.is_floating_point:
-            return None
-        return self._method.form(*self._whole, self._parameters)
-
-    @cached_property
-    def _parameters(self) -> MergeParameters:
-        step = self._step
-        prepared = self._operands.prepared(self._method, step)
-        statistics = tuple(self._operands[operand].whole() for operand in step.statistics)
-        return MergeParameters(step.per_source, step.shared, step.seed, prepared, statistics)
-
-    @cached_property
-    def _whole(self) -> tuple[torch.Tensor | None, Sequence[torch.Tensor]]:
-        return self._operands.of(self._step)
-
-    @property
-    def _rows(self) -> int:
-        return self.target.shape[0] if self.target.dim() else 1
-
-    @property
-    def _columns(self) -> int:
-        return self.target.numel() // max(self._rows, 1)
-
-    def _part(self, operand: Operand, rows: tuple[int, int]) -> torch.Tensor:
-        return self._operands[operand].rows(*rows)
-
-    def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.to(self.target.device, self._step.dtype)
-
-    def _put(self, merged: torch.Tensor, target: torch.Tensor) -> None:
-        if merged.shape != target.shape:
-            raise MaterialiseError(
-                f"{self.tensor.name}: {self._step.method} gave the shape {list(merged.shape)}, planned was "
-                f"{list(target.shape)}"
-            )
-        final = merged.to(target.dtype)
-        if final.is_floating_point() and not _is_finite(final):
-            raise self._not_finite()
-        target.copy_(final)
-
-    def _not_finite(self) -> MaterialiseError:
-        return MaterialiseError(f"{self.tensor.name} has values that are not finite after {self._step.method}")
-
-
-def _is_finite(tensor: torch.Tensor) -> bool:
-    # One pass without a mask: a sum is finite unless an element is not (or the sum overflows, which is told apart).
-    return math.isfinite(tensor.sum(dtype=torch.float32).item()) or bool(torch.isfinite(tensor).all())
+def _on_device(jobs: Sequence[Job], done: Callable[[TensorPlan], None]) -> None:
+    """One after the other; what the next one needs is on its way meanwhile, and the host waits once, at the end."""
+    finite = []
+    for job, following in zip_longest(jobs, jobs[1:]):
+        finite.append(job.run_on_device())
+        if following is not None:
+            following.fetch()
+    for job, is_finite in zip(jobs, torch.stack(finite).tolist(), strict=True):
+        if not is_finite:
+            raise job.not_finite()
+        done(job.tensor)

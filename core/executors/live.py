@@ -44,7 +44,8 @@ class LiveExecutor:
         self._fit_ties(plan)
         self._check_names(plan)
         if self._operands is None or self._operands.sources is not plan.sources:
-            self._operands = Operands(plan.sources, keep=True)
+            device = next(iter(self._targets.values())).device
+            self._operands = Operands(plan.sources, keep=True, device=device)
         changed = [tensor for tensor in plan.tensors if self._loaded.get(tensor.name) != tensor.steps]
         for tensor in changed:
             self._loaded.pop(tensor.name, None)

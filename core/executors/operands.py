@@ -1,61 +1,17 @@
-"""The tensors that go into merges, whole or by rows; and what is kept of them between one candidate and the next."""
+"""What goes into merges: tensors by what plans call them, and what is kept of them from one candidate to the next."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, overload
 
 import torch
 
-from ..checkpoints import Checkpoint, LowRankChange
+from ..checkpoints import Checkpoint
 from ..contracts.merge_method import MergeMethod
 from ..plan import MergeStep, Operand
-
-
-class Tensor(ABC):
-    """A tensor that is read as a whole or by rows (elements, if it has one dimension or none)."""
-
-    @abstractmethod
-    def whole(self) -> torch.Tensor:
-        """All of it, as stored."""
-
-    @abstractmethod
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        """A part, flattened."""
-
-
-@dataclass(frozen=True)
-class StoredTensor(Tensor):
-    """A tensor that lies in memory, or in a file mapped into it."""
-
-    tensor: torch.Tensor
-
-    def whole(self) -> torch.Tensor:
-        """See `Tensor.whole`."""
-        return self.tensor
-
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        """See `Tensor.rows`."""
-        rows = self.tensor if self.tensor.dim() else self.tensor.view(1)
-        return rows[start:stop].reshape(-1)
-
-
-@dataclass(frozen=True)
-class ChangedTensor(Tensor):
-    """A tensor with a low-rank change, which is added row by row: the dense one never exists unless asked for."""
-
-    tensor: torch.Tensor
-    change: LowRankChange
-
-    def whole(self) -> torch.Tensor:
-        """See `Tensor.whole`."""
-        return self.change.added_to(self.tensor)
-
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        """See `Tensor.rows`."""
-        return self.change.added_to(self.tensor[start:stop], start).view(-1)
+from .streaming import placed
+from .tensors import ChangedTensor, Tensor
 
 
 class Operands:
@@ -65,20 +21,20 @@ class Operands:
         sources: the open checkpoints.
         keep: whether tensors (those of files are mapped, not copied) and what methods prepared from them are kept for
             the next candidate.
+        device: where they are computed with.
     """
 
-    def __init__(self, sources: Mapping[str, Checkpoint], keep: bool = False) -> None:
+    def __init__(
+        self, sources: Mapping[str, Checkpoint], keep: bool = False, device: torch.device | str = "cpu"
+    ) -> None:
         self.sources = sources
-        self._tensors: dict[Operand, Tensor] | None = {} if keep else None
+        self._device = torch.device(device)
+        self._tensors: dict[tuple[Checkpoint, str], Tensor] | None = {} if keep else None
         self._prepared: dict[Any, Any] | None = {} if keep else None
 
     def __getitem__(self, operand: Operand) -> Tensor:
         """The tensor that `operand` names. Raises CheckpointError if it cannot be read."""
-        if self._tensors is None:
-            return self._open(operand)
-        if operand not in self._tensors:
-            self._tensors[operand] = self._open(operand)
-        return self._tensors[operand]
+        return self._at(self.sources[operand.checkpoint], operand.tensor)
 
     def prepared(self, method: MergeMethod, step: MergeStep) -> Any:
         """What the method knows of the step's tensors once and for all; None if nothing is kept."""
@@ -98,12 +54,18 @@ class Operands:
         base = None if step.base is None else _within(self[step.base].whole(), step.dtype)
         return base, _Whole([self[operand] for operand in step.sources], step.dtype)
 
-    def _open(self, operand: Operand) -> Tensor:
-        checkpoint = self.sources[operand.checkpoint]
-        change = checkpoint.low_rank_change(operand.tensor)
+    def _at(self, checkpoint: Checkpoint, name: str) -> Tensor:
+        if self._tensors is None:
+            return self._open(checkpoint, name)
+        if (checkpoint, name) not in self._tensors:
+            self._tensors[checkpoint, name] = self._open(checkpoint, name)
+        return self._tensors[checkpoint, name]
+
+    def _open(self, checkpoint: Checkpoint, name: str) -> Tensor:
+        change = checkpoint.low_rank_change(name)
         if change is None:
-            return StoredTensor(checkpoint.read(operand.tensor))
-        return ChangedTensor(change.base.read(operand.tensor), change)
+            return placed(checkpoint.read(name), self._device)
+        return ChangedTensor(self._at(change.base, name), change.to(self._device))
 
 
 class _Whole(Sequence[torch.Tensor]):

@@ -52,7 +52,7 @@ def wide(stored: Any) -> Any:
 @overload(wide, inline="always")
 def _wide(stored):  # type: ignore[no-untyped-def]  # numba compares signatures, annotations included
     if stored == types.uint16:
-        return lambda stored: as_float(_U(stored) << _U(16))
+        return lambda stored: as_float(_U(stored) << _U(16))  # type: ignore[call-arg]
     return lambda stored: stored
 
 
@@ -64,7 +64,7 @@ def narrow(value: Any, target: Any) -> Any:
 @overload(narrow, inline="always")
 def _narrow(value, target):  # type: ignore[no-untyped-def]
     if target.dtype == types.uint16:
-        return lambda value, target: _rounded(as_bits(value))
+        return lambda value, target: _rounded(as_bits(value))  # type: ignore[call-arg]
     return lambda value, target: value
 
 
@@ -76,7 +76,7 @@ def _rounded(bits: Any) -> Any:
 @njit(inline="always")
 def exponent(value: Any) -> Any:
     """A float32's exponent bits, which are largest for infinity and NaN."""
-    return as_bits(value) & _INFINITE
+    return as_bits(value) & _INFINITE  # type: ignore[call-arg]
 
 
 @njit(inline="always")

@@ -20,7 +20,7 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 @njit(nogil=True, cache=True)
-def weighted_sum(sources: Any, weights: Any, out: Any) -> bool:
+def weighted_sum(sources: Any, weights: Any, out: Any) -> Any:
     """out = sum_i weights_i sources_i; false if a value is not finite.
 
     Args:
@@ -50,14 +50,14 @@ def task_vector_sum(
     factor: Any,
     first: Any,
     out: Any,
-) -> bool:
+) -> Any:
     """out = base + factor / divisor * sum_i (terms applied to sources_i - base); false if a value is not finite.
 
     Args:
         base: an array; its dtype may differ from the sources'.
         weights: float32, one for each source.
         bounds: float32, a row (low, high) for each source; None if nothing is bounded.
-        draws: uint32, a row (highest number that is drawn, seed, second seed) for each source; None if nothing is drawn.
+        draws: uint32, a row (highest number that is drawn, seed, second seed) for each source; None if all is kept.
         scales: float32, one for each source; None if they are 1.
         divisor, factor: float32.
         first: uint32, number of the first element, from which draws count.
@@ -87,7 +87,7 @@ def agreed_sum(
     factor: Any,
     first: Any,
     out: Any,
-) -> bool:
+) -> Any:
     """As `task_vector_sum`, but an element counts only where it has the sign of the sum of all.
 
     Args:

@@ -18,7 +18,7 @@ _FEW = 1 << 9
 
 
 @njit(nogil=True, cache=True)
-def magnitude_sum(base: Any, source: Any, bounds: Any, draws: Any) -> float:
+def magnitude_sum(base: Any, source: Any, bounds: Any, draws: Any) -> Any:
     """Sum of |source - base| over the elements that are within the bounds and drawn (see `forms.task_vector_sum`)."""
     whole = 0.0
     for start in range(0, base.shape[0], _PART):
@@ -37,7 +37,7 @@ def _part_sum(base: Any, source: Any, bounds: Any, draws: Any, first: Any) -> An
 
 
 @njit(nogil=True, cache=True)
-def magnitudes_between(base: Any, source: Any, low: Any, high: Any, found: Any) -> int:
+def magnitudes_between(base: Any, source: Any, low: Any, high: Any, found: Any) -> Any:
     """Writes the magnitudes of source - base in [low, high] into `found`, in order; returns how many there are.
 
     Fast where they are few: parts without any are passed over in vector instructions.

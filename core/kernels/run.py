@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..draws import highest, second_seed
-from ..forms import Form, TaskVectorSum, Term, WeightedSum
+from ..forms import Form, TaskVectorSum, Term, Thinning, WeightedSum
 from . import forms as kernels
 from . import magnitudes
 from .elements import STORED, array
@@ -18,8 +17,7 @@ from .elements import STORED, array
 
 def runs(form: Form, work: torch.dtype, out: torch.Tensor) -> bool:
     """Whether there is a kernel for this form, arithmetic in `work` and a result like `out`."""
-    known = isinstance(form, WeightedSum | TaskVectorSum)
-    return known and work == torch.float32 and out.dtype in STORED and out.device.type == "cpu"
+    return isinstance(form, WeightedSum | TaskVectorSum) and work == torch.float32 and out.dtype in STORED
 
 
 def run(
@@ -56,7 +54,7 @@ def run(
 def magnitude_sum(base: torch.Tensor, source: torch.Tensor, term: Term) -> float:
     """The l1 norm of what `term` keeps of the task vector source - base, its scale aside; CPU tensors."""
     bounds, draws, _ = _thinning([term])
-    return float(magnitudes.magnitude_sum(*_alike([base]), *_alike([source]), bounds, draws))
+    return float(magnitudes.magnitude_sum(_alike([base])[0], _alike([source])[0], bounds, draws))
 
 
 def magnitudes_between(
@@ -65,22 +63,18 @@ def magnitudes_between(
     """The task vector's magnitudes in [low, high], in order, of which there are `count`."""
     found = np.empty(count, np.float32)
     limits = np.float32(low), np.float32(high)
-    written = magnitudes.magnitudes_between(*_alike([base]), *_alike([source]), *limits, found)
+    written = magnitudes.magnitudes_between(_alike([base])[0], _alike([source])[0], *limits, found)
     assert written == count
     return found
 
 
 def _thinning(terms: Sequence[Term]) -> tuple[Any, Any, Any]:
-    """The kernels' `bounds`, `draws` and `scales`, each None if no term needs it."""
-    bounded = any(term.low > 0 or term.high != float("inf") for term in terms)
-    random = any(term.keep < 1 for term in terms)
-    scaled = any(term.scale != 1 for term in terms)
+    """The kernels' `bounds`, `draws` and `scales`."""
+    bounds, draws, scales = Thinning.of(terms)
     return (
-        np.array([(term.low, term.high) for term in terms], np.float32) if bounded else None,
-        np.array([(highest(term.keep), term.seed, second_seed(term.seed)) for term in terms], np.uint32)
-        if random
-        else None,
-        np.array([term.scale for term in terms], np.float32) if scaled else None,
+        None if bounds is None else np.array(bounds, np.float32),
+        None if draws is None else np.array(draws, np.uint32),
+        None if scales is None else np.array(scales, np.float32),
     )
 
 

@@ -1,11 +1,14 @@
 """The forms: what the kernels give is what plain torch gives, bit for bit, in blocks and whole."""
 
+import shutil
+
 import pytest
 import torch
 from heterosis.core import kernels
 from heterosis.core.draws import drawn
 from heterosis.core.forms import TaskVectorSum, Term, WeightedSum
-from hypothesis import given, settings
+from heterosis.core.kernels import device
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 STORED = st.sampled_from([torch.float32, torch.bfloat16, torch.float16])
@@ -105,3 +108,31 @@ def test_other_seeds_draw_others():
     masks = torch.stack([drawn(20_000, 0.5, seed) for seed in (0, 1, 2, 2**31, 2**32 - 1)]).float()
     together = torch.corrcoef(masks) - torch.eye(5)
     assert together.abs().max() < 6 / 20_000**0.5
+
+
+def check_device_kernels(merge, out):
+    form, base, sources = merge
+    found = torch.empty(base.shape, dtype=out)
+    expected = form.apply(base.float(), [source.float() for source in sources]).to(out)
+    assert kernels.run_on_device(form, base, sources, found)
+    assert torch.equal(bits(found), bits(expected))
+    sources[-1].view(-1)[0] = float("nan")
+    expected = form.apply(base.float(), [source.float() for source in sources])
+    assert bool(kernels.run_on_device(form, base, sources, found)) == bool(expected.isfinite().all())
+
+
+@given(merges(), OUT)
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_functions_that_are_fused_for_a_device_give_the_same_bits(monkeypatch, merge, out):
+    monkeypatch.setattr(device, "_fused", lambda function: function)
+    check_device_kernels(merge, out)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler for the CPU")
+def test_fused_they_give_the_same_bits_too():
+    generator = torch.Generator().manual_seed(1)
+    base, *sources = (torch.randn(4000, generator=generator).bfloat16() for _ in range(3))
+    terms = (Term(0.5, low=0.2), Term(0.3, keep=0.5, seed=7, scale=2.0))
+    for form in (WeightedSum((0.3, 0.7)), TaskVectorSum(terms), TaskVectorSum(terms, consensus=True, normalize=True)):
+        check_device_kernels((form, base, [source.clone() for source in sources]), torch.bfloat16)
