@@ -8,6 +8,7 @@ import typer
 
 from .best import best
 from .boundary import Commands
+from .check import check
 from .doctor import doctor
 from .export import export
 from .front import front
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 SEARCH, LOOK, TAKE, MACHINE = "Search", "Look", "Take", "This machine"
 
+app.command(rich_help_panel=SEARCH)(check)
 app.command(rich_help_panel=SEARCH)(run)
 app.command(rich_help_panel=SEARCH)(resume)
 app.command(rich_help_panel=LOOK)(status)

@@ -11,6 +11,7 @@ from .opening import command_line, missing_file, opened
 
 if TYPE_CHECKING:
     from ..core.study_spec import StudySpec
+    from ..fitness.evaluator import Evaluator
 
 
 def check_storage(storage: str, name: str) -> None:
@@ -34,8 +35,11 @@ def check_storage(storage: str, name: str) -> None:
             )
 
 
-def check(spec: StudySpec, device: str, open_checkpoints: Callable[[], None]) -> None:
+def check(spec: StudySpec, device: str, open_checkpoints: Callable[[], None]) -> Evaluator:
     """Whether a study's tasks, checkpoints and optimizer can be used; what is quick comes first.
+
+    Returns:
+        What knows the study's items.
 
     Raises:
         ConfigurationError, CheckpointError, OptimizerError, PluginError: see their messages.
@@ -43,7 +47,8 @@ def check(spec: StudySpec, device: str, open_checkpoints: Callable[[], None]) ->
     from ..core import registry
     from ..fitness.evaluator import Evaluator
 
-    Evaluator(spec, device)
+    evaluator = Evaluator(spec, device)
     open_checkpoints()
     optimizer = registry.load("optimizers", spec.optimizer)
     optimizer(spec.space.genes, spec.directions, 0, **spec.optimizer_options)
+    return evaluator

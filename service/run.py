@@ -41,9 +41,11 @@ def run(
     """
     from ..core.study_spec import StudySpec
     from ..search.study import Study
+    from . import foresight
     from .console import console
     from .device import chosen_device
     from .fetching import open_checkpoints
+    from .foresight import foresee
     from .outputs import Outputs
     from .preflight import check, check_storage
     from .searching import search
@@ -54,9 +56,10 @@ def run(
     outputs.check()
     check_storage(storage, spec.name)
     device = chosen_device(device)
-    check(spec, device, lambda: open_checkpoints(spec.space, screen))
+    evaluator = check(spec, device, lambda: open_checkpoints(spec.space, screen))
+    found = foresee(evaluator, outputs, screen)
     study = Study.create(spec, storage, device)
-    search(study, outputs, screen, storage, json=json)
+    search(study, outputs, screen, storage, json=json, foreseen=foresight.lines(found))
     study.close()
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from ..core.errors import HeterosisError
@@ -30,11 +30,13 @@ def search(
     storage: str = DEFAULT_STORAGE,
     candidates: int | None = None,
     json: bool = False,
+    foreseen: Iterable[RenderableType] = (),
 ) -> None:
     """Runs what is left of a study whose checkpoints are open, and says what came of it.
 
     Args:
         candidates: how many proposals there shall be in all (default: what the study was set up with).
+        foreseen: what is to be said of what the study will need, below what it is about to do.
         json: print the report as JSON on stdout; `console` should then be on stderr.
 
     Raises:
@@ -45,7 +47,7 @@ def search(
 
     done = searched(study)
     budget = max(candidates or study.spec.candidates, done)
-    for line in overview.lines(study.spec, study.items, study.device, budget):
+    for line in (*overview.lines(study.spec, study.items, study.device, budget), *foreseen):
         console.print(line)
     console.print()
     with _notes(study, outputs, storage, budget):

@@ -75,6 +75,10 @@ class AdapterCheckpoint(Checkpoint):
         """The base's."""
         return self.base.stored_dtype(name)
 
+    def is_mapped(self, name: str) -> bool:
+        """Whether the base's is; a change is added to it row by row."""
+        return self.base.is_mapped(name)
+
     def weight_files(self) -> tuple[Path, ...]:
         """The base's files, then the adapter's weights and config (which holds the scale)."""
         return (*self.base.weight_files(), self._file.path, self._folder / CONFIG)

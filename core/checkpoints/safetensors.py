@@ -108,7 +108,7 @@ class SafetensorsCheckpoint(Checkpoint):
         return self._scales.dequantised(tensor, self._holder[scale].read(scale))
 
     def is_mapped(self, name: str) -> bool:
-        """Whether reading the tensor takes no memory but the file's cache."""
+        """Whether it is not float8."""
         return not is_float8(self._holder[name].tensors[name].dtype)
 
     @property

@@ -37,7 +37,7 @@ def test_doctor_hides_passwords(tmp_path, heterosis):
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "resume", "status", "best", "front", "lineage", "export", "plugins", "doctor"]
+    "command", ["check", "run", "resume", "status", "best", "front", "lineage", "export", "plugins", "doctor"]
 )
 def test_every_command_has_a_help_with_an_example(command, tmp_path, heterosis):
     printed = heterosis(tmp_path, command, "--help").stdout
