@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..forms import Form, TaskVectorSum, Term, Thinning, WeightedSum
+from ..forms import Form, TaskVectorSum, Term, Thinning, WeightedSum, thinned
 from . import forms as kernels
 from . import magnitudes
 from .elements import STORED, array
@@ -52,7 +53,10 @@ def run(
 
 
 def magnitude_sum(base: torch.Tensor, source: torch.Tensor, term: Term) -> float:
-    """The l1 norm of what `term` keeps of the task vector source - base, its scale aside; CPU tensors."""
+    """The l1 norm of what `term` keeps of the task vector source - base, its scale aside."""
+    if base.device.type != "cpu":
+        kept = thinned(source.float(), base.float(), replace(term, scale=1.0))
+        return float(kept.abs().sum(dtype=torch.float64))
     bounds, draws, _ = _thinning([term])
     return float(magnitudes.magnitude_sum(_alike([base])[0], _alike([source])[0], bounds, draws))
 

@@ -34,18 +34,19 @@ class Magnitudes:
 
     @classmethod
     def of(cls, base: torch.Tensor, source: torch.Tensor) -> Magnitudes:
-        """Sorts the magnitudes of the task vector source - base (any shape)."""
-        values = _values(base, source)
-        if not values.size:
-            return cls(0, np.zeros(0, np.int64), values, values)
-        values.sort()
-        ends = np.append(np.flatnonzero(values[1:] != values[:-1]), values.size - 1)  # of each magnitude, ascending
-        if ends.size > _LEVELS:
-            shares = np.linspace(0, values.size - 1, _LEVELS).astype(np.int64)
-            chosen = np.searchsorted(ends, shares)
-            ends = ends[np.unique(np.append(chosen, np.maximum(chosen - 1, 0)))]  # frequent ones on their own
-        starts = np.append(0, ends[:-1] + 1)
-        return cls(values.size, (values.size - starts)[::-1], values[starts][::-1], values[ends][::-1])
+        """Sorts the magnitudes of the task vector source - base (any shape, any device)."""
+        values = _ascending(_values(base, source))
+        if not values.numel():
+            return cls(0, np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+        last = torch.tensor([values.numel() - 1], device=values.device)
+        ends = torch.cat([(values[1:] != values[:-1]).nonzero().view(-1), last])  # of each magnitude
+        if ends.numel() > _LEVELS:
+            shares = torch.linspace(0, int(last), _LEVELS, device=values.device, dtype=torch.float64).long()
+            chosen = torch.searchsorted(ends, shares)
+            ends = ends[torch.cat([chosen, (chosen - 1).clamp_(min=0)]).unique()]  # frequent ones on their own
+        starts = torch.cat([torch.zeros_like(ends[:1]), ends[:-1] + 1])
+        found = (values.numel() - starts, values[starts], values[ends])
+        return cls(values.numel(), *(part.flip(0).cpu().numpy() for part in found))
 
     def kth_largest(self, k: int, base: torch.Tensor, source: torch.Tensor) -> float:
         """The k-th largest magnitude, exactly.
@@ -60,18 +61,24 @@ class Magnitudes:
         if not low < high:
             return float(low)
         above = int(self.at_least[place - 1]) if place else 0
-        if base.dtype == torch.float64:
+        if base.dtype == torch.float64 or base.device.type != "cpu":
             values = _values(base, source)
-            inside = values[(values >= low) & (values <= high)]
+            inside = values[(values >= float(low)) & (values <= float(high))].cpu().numpy()
         else:
-            inside = kernels.magnitudes_between(base.cpu(), source.cpu(), low, high, int(self.at_least[place]) - above)
+            inside = kernels.magnitudes_between(base, source, low, high, int(self.at_least[place]) - above)
         place_inside = inside.size - (k - above)
         return float(np.partition(inside, place_inside)[place_inside])
 
 
-def _values(base: torch.Tensor, source: torch.Tensor) -> npt.NDArray[np.floating]:
+def _values(base: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     work = torch.float64 if base.dtype == torch.float64 else torch.float32
-    values: npt.NDArray[np.floating] = (source.cpu().to(work) - base.cpu().to(work)).abs_().reshape(-1).numpy()
+    return (source.to(work) - base.to(work)).abs_().reshape(-1)
+
+
+def _ascending(values: torch.Tensor) -> torch.Tensor:
+    if values.device.type != "cpu":
+        return values.sort().values
+    values.numpy().sort()  # in place, and several times faster than torch's
     return values
 
 
