@@ -96,7 +96,7 @@ def available_memory(device: torch.device | str = "cpu") -> int | None:
 
 
 def _middle(space: Space, method: int) -> Plan:
-    """The plan of a candidate with this method, all other genes near the middle of their ranges (where sums may be 0)."""
+    """The plan of a candidate with this method, other genes beside the middle of their ranges: there sums may be 0."""
     low, high = space.genes.bounds()
     point = low + _SHARE * (high - low)
     for number, gene in enumerate(space.genes):

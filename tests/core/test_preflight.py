@@ -48,7 +48,7 @@ def test_what_is_measured_is_there(space, tmp_path):
 
 
 def test_what_cannot_be_merged_is_no_reason_to_refuse(checkpoints, tmp_path):
-    found = needs(Space("base", ["one"], Merge("linear", weight=0.0), checkpoints), tmp_path)
+    found = needs(Space("base", ["one"], Merge(["linear", "ties"], weight=0.0), checkpoints), tmp_path)
     assert found.merges["linear"].seconds is None
     assert found.model > 0
 
