@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +17,7 @@ from .checkpoints import Checkpoint, TensorInfo
 from .checkpoints.base import promoted
 from .checkpoints.compatibility import check_architectures
 from .contracts.merge_method import MergeMethod
-from .errors import ConfigurationError, did_you_mean
+from .errors import ConfigurationError, PluginError, did_you_mean
 from .genome import content_hash
 from .output_config import output_config, with_vocabulary
 from .recipe import Recipe, torch_dtype
@@ -133,9 +135,21 @@ def _check_parameter_names(recipe: Recipe, method: type[MergeMethod]) -> None:
         *recipe.slices,
         *(part for one in recipe.slices for part in one.sources),
     ]
-    for name in (name for owner in owners for name in owner.parameters):
-        if name not in valid:
+    for name in dict.fromkeys(name for owner in owners for name in owner.parameters if name not in valid):
+        if not _of_another_method(name):
             raise ConfigurationError(f"{method.name} has no parameter {name!r}. {did_you_mean(name, valid)}")
+        # mergekit passes them over without a word, and configurations that are handed around have such.
+        warnings.warn(f"{method.name} makes no use of {name!r}", stacklevel=3)
+
+
+@cache
+def _of_another_method(parameter: str) -> bool:
+    for name in registry.names("merge_methods"):
+        with suppress(PluginError):
+            method: type[MergeMethod] = registry.load("merge_methods", name)
+            if any(spec.name == parameter for spec in method.parameters):
+                return True
+    return False
 
 
 def _plan_tensor(

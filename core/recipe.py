@@ -44,6 +44,7 @@ _KEYS = (
     "statistics",
     "seed",
 )
+_WITHOUT_EFFECT = ("name", "int8_mask")  # mergekit passes over any key that it does not know; these are often written
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
@@ -91,7 +92,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], origin: str = "recipe") -> Recipe:
         """Reads what `to_dict` wrote. Raises as `from_yaml` does."""
-        check_keys(content, _KEYS, origin)
+        check_keys(content, (*_KEYS, *_WITHOUT_EFFECT), origin)
         parameters = parse_parameters(content.get("parameters"), origin)
         content, parameters = _without_modules(content, parameters, origin)
         models, slices = _listed(content, "models", origin), _listed(content, "slices", origin)

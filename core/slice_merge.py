@@ -39,7 +39,7 @@ class SliceMerge:
         """
         per_source = {
             spec.name: tuple(
-                float(self._value(spec, setting, tensor.inputs[number], tensor))
+                float(self._value(spec, setting, _name(tensor, number), tensor))
                 for number, setting in zip(self.merged, settings, strict=True)
             )
             for spec, settings in self.per_source
@@ -58,6 +58,11 @@ class SliceMerge:
         if not spec.low <= value <= spec.high:
             raise ConfigurationError(f"{self.method.name}: {spec.name} = {value} is outside [{spec.low}, {spec.high}]")
         return value
+
+
+def _name(tensor: OutputTensor, number: int) -> str:
+    """What filters look at in a source: its layer's number, but not that it ties one embedding to the other."""
+    return tensor.name if tensor.place.layer is None else tensor.inputs[number]
 
 
 def slice_merge(recipe: Recipe, method: type[MergeMethod], one: OutputSlice) -> SliceMerge:

@@ -94,7 +94,7 @@ def test_a_method_without_a_base_takes_the_first_model_as_its_template(planned):
     [
         (TIES, "ties needs a value of 'weight' for lm_head.weight"),
         (TIES + "parameters: {weigth: 0.4}\n", "ties has no parameter 'weigth'. Did you mean 'weight'"),
-        (TIES.replace("weight", "t") + "parameters: {weight: 1}\n", "ties has no parameter 't'"),
+        (TIES.replace("weight", "wait") + "parameters: {weight: 1}\n", "ties has no parameter 'wait'"),
         (TIES + "parameters: {weight: 1, density: 1.5}\n", r"density = 1.5 is outside \[0.0, 1.0\]"),
         (TIES + "parameters: {weight: 1, density: [0.5, -0.5]}\n", r"density = -0.5 is outside \[0.0, 1.0\]"),
         (TIES + "- model: three\nparameters: {weight: 1}\n", "names 'three'. .*lora-one, one, two"),
@@ -114,6 +114,12 @@ def test_a_method_without_a_base_takes_the_first_model_as_its_template(planned):
 def test_what_cannot_be_planned_is_named(planned, text, message):
     with pytest.raises(ConfigurationError, match=message):
         planned(text)
+
+
+def test_a_parameter_of_another_method_is_passed_over_with_a_warning(planned):
+    with pytest.warns(UserWarning, match="ties makes no use of 't'"):
+        found = planned(TIES.replace("weight", "t") + "parameters: {weight: 1, t: 0.5}\n")
+    assert "t" not in steps(found)[QUERY].shared
 
 
 def test_an_unknown_method_is_answered_with_the_nearest(planned):
