@@ -188,7 +188,11 @@ class Merge:
         return {sources[label]: file for label, file in self.statistics.items()}
 
     def _searched(self) -> list[ParameterSpec]:
-        specs = {(spec.name, spec.scope): spec for plugin in self._plugins.values() for spec in plugin.parameters}
+        specs: dict[tuple[str, str], ParameterSpec] = {}
+        for spec in (spec for plugin in self._plugins.values() for spec in plugin.parameters):
+            known = specs.setdefault((spec.name, spec.scope), spec)
+            if known.search is None:
+                specs[spec.name, spec.scope] = spec
         return [
             spec
             for spec in specs.values()

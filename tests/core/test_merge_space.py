@@ -115,6 +115,20 @@ def test_methods_that_share_a_parameter_by_name_only_have_a_gene_each(monkeypatc
         assert [entry.parameters for entry in own.models] == [{"weight": (Rule(0.5),)}, {"weight": (Rule(0.6),)}]
 
 
+@pytest.mark.parametrize("methods", [["task_arithmetic", "searching"], ["searching", "task_arithmetic"]])
+def test_a_parameter_is_searched_if_one_of_the_methods_does_whatever_their_order(methods, monkeypatch):
+    class Searching(registry.load("merge_methods", "task_arithmetic")):
+        name = "searching"
+        parameters = (
+            ParameterSpec("weight", "source"),
+            ParameterSpec("lambda", "shared", default=1.0, search=(0.5, 2)),
+        )
+
+    load = registry.load
+    monkeypatch.setattr(registry, "load", lambda kind, name: Searching if name == "searching" else load(kind, name))
+    assert sorted(gene_names(Merge(methods))) == ["lambda", "method", "weight/it", "weight/math"]
+
+
 def test_a_recipe_names_base_sources_seed_and_dtypes():
     recipe = recipe_of(Merge("ties", density=1.0), {"weight/math": 0.5, "weight/it": 1.0})
     assert recipe.base_model == "base"
