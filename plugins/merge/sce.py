@@ -52,7 +52,7 @@ def _lowest_variance(base: torch.Tensor, sources: Sequence[torch.Tensor], share:
     if share >= 1:
         return 0.0
     values = np.concatenate([_variance(change).cpu().numpy() for _, change in changes(base, sources)] or [np.empty(0)])
-    count = int(np.count_nonzero(values) * share)
+    count = int(np.count_nonzero(values) * np.float32(share))  # mergekit's precision, for the same number
     return float(np.partition(values, values.size - count)[values.size - count]) if count else float("inf")
 
 

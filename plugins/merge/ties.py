@@ -9,6 +9,8 @@ import torch
 
 from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
 from ...core.forms import TaskVectorSum, Term
+from ...core.kernels import magnitude_sum
+from .dare import rescaled
 from .magnitudes import Magnitudes, kept_largest, magnitudes
 from .task_vectors import DENSITY, LAMBDA, WEIGHT, task_vector_sum
 
@@ -16,11 +18,18 @@ from .task_vectors import DENSITY, LAMBDA, WEIGHT, task_vector_sum
 class Ties(OnePassMethod):
     """Task vectors are trimmed to their largest elements, then summed where they agree with the elected sign.
 
-    `weight` and `density` (share of elements kept, default 1) of each source; `normalize` (default true); `lambda`.
+    `weight` and `density` (share of elements kept, default 1) of each source; `normalize` (default true); `rescale`
+    (default false) gives the kept elements the l1 norm of the whole; `lambda`.
     """
 
     name = "ties"
-    parameters = (WEIGHT, DENSITY, ParameterSpec("normalize", "shared", default=True), LAMBDA)
+    parameters = (
+        WEIGHT,
+        DENSITY,
+        ParameterSpec("normalize", "shared", default=True),
+        ParameterSpec("rescale", "shared", default=False),
+        LAMBDA,
+    )
     keeps_base = True
     paper = "https://arxiv.org/abs/2306.01708"
 
@@ -36,8 +45,11 @@ class Ties(OnePassMethod):
         assert base is not None
         known: Sequence[Magnitudes] = parameters.prepared or magnitudes(base, sources)
         densities = parameters.per_source["density"]
-        terms = [
-            Term(weight, low=kept_largest(density, known[number], base, sources[number]))
-            for number, (weight, density) in enumerate(zip(parameters.per_source["weight"], densities, strict=True))
-        ]
+        terms = []
+        for number, (weight, density) in enumerate(zip(parameters.per_source["weight"], densities, strict=True)):
+            source = sources[number]
+            term = Term(weight, low=kept_largest(density, known[number], base, source))
+            if parameters.shared["rescale"] and not term.is_plain:
+                term = rescaled(term, magnitude_sum(base, source, Term(1.0)), base, source)
+            terms.append(term)
         return task_vector_sum(terms, parameters, consensus=True)

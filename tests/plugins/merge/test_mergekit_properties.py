@@ -50,10 +50,10 @@ class Case:
     def stacked(self):
         return torch.stack(self.sources).double()
 
-    @property
-    def reach(self):
-        """For each element, the largest magnitude that a sum with weights of one could pass through."""
-        return self.base.double().abs() + self.stacked.abs().sum(0)
+    def reach(self, with_base):
+        """For each element, the largest magnitude that a sum of sources (or task vectors) could pass through."""
+        origin = self.base.double().abs() if with_base else 0.0
+        return (self.stacked.abs() + origin).sum(0)
 
     def in_float32(self):
         return Case(self.base.float(), [source.float() for source in self.sources], self.exact)
@@ -114,7 +114,7 @@ def check_same(method, case, own, shared, gain=1.0, with_base=True, besides=None
         assert ours.dtype == one.base.dtype
         assert ours.shape == theirs.shape
         factor = gain(one) if callable(gain) else gain
-        limit = factor * one.reach * (4 * torch.finfo(ours.dtype).eps + slack) + torch.finfo(ours.dtype).tiny
+        limit = factor * one.reach(with_base) * (4 * torch.finfo(ours.dtype).eps + slack) + torch.finfo(ours.dtype).tiny
         wrong = ~((ours.double() - theirs.to(ours.dtype).double()).abs() <= limit)
         if besides is not None:
             wrong &= ~besides(one)
@@ -279,14 +279,18 @@ def test_nearswap(case, t):
 # Methods that decide.
 
 
-def sign_is_open(case, weights):
-    """Where the sum of the weighted task vectors is so near zero that rounding errors may turn its sign."""
-    if case.exact:
+def sign_is_open(case, changes, weights, scale=1.0):
+    """Where the weighted sum of these task vectors is so near zero that rounding errors may turn its sign.
+
+    Args:
+        scale: by how much at most task vectors were multiplied.
+    """
+    if case.exact and scale == 1:
         return torch.zeros_like(case.base, dtype=torch.bool)
     weights = torch.tensor(weights, dtype=torch.float64).view(-1, *[1] * case.base.dim())
-    total, error = (case.changes * weights).sum(0), (case.stacked * weights).abs().sum(0)
-    error = (error + weights.abs().sum() * case.base.double().abs()) * 4 * torch.finfo(case.base.dtype).eps
-    return total.abs() <= error
+    error = ((case.stacked.abs() + case.base.double().abs()) * weights.abs()).sum(0)
+    error *= scale * 4 * torch.finfo(case.base.dtype).eps
+    return ((changes * weights).sum(0).abs() <= error) & (changes != 0).any(0)
 
 
 def tied_across(case, number, kept_from, kept_to):
@@ -312,9 +316,9 @@ AT_RANDOM = ["dare_linear", "dare_ties", "della_linear", "della"]
 
 
 @pytest.mark.parametrize("method", [*TRIMMED, *AT_RANDOM])
-@given(cases(), st.data(), FLAGS, EIGHTHS)
+@given(cases(), st.data(), FLAGS, FLAGS, EIGHTHS)
 @SOME
-def test_sparsified_task_vectors(method, case, data, normalize, factor):
+def test_sparsified_task_vectors(method, case, data, normalize, rescale, factor):
     own = drawn(data, case, weight=EIGHTHS, density=SHARES if method in TRIMMED else st.just(1.0))
     if method.startswith("breadcrumbs"):
         own |= drawn(data, case, gamma=st.sampled_from([0.0, 0.01, 0.1, 0.3]))
@@ -328,18 +332,37 @@ def test_sparsified_task_vectors(method, case, data, normalize, factor):
         above = min(int(own["gamma"][number] * size), size - int(density * size))
         return above, above + int(density * size)
 
-    def undecided(one):
-        tied = sign_is_open(one, own["weight"]) if consensus else torch.zeros_like(one.base, dtype=torch.bool)
+    def thinned(one):
+        """The task vectors without what is dropped, rescaled; by how much at most; and which elements may be either."""
+        changes, scale, tied = one.changes, 1.0, torch.zeros_like(one.base, dtype=torch.bool)
         for number, density in enumerate(own["density"]):
-            if density < 1:
-                tied |= tied_across(one, number, *kept(number, one.base.numel()))
-        return tied
+            if density == 1:
+                continue
+            first, last = kept(number, one.base.numel())
+            either = tied_across(one, number, first, last)
+            sizes = (one.sources[number] - one.base).abs()
+            places = sizes.flatten().sort(descending=True).values[first:last]
+            whole = changes[number].abs().sum()
+            changes[number] *= ((sizes <= places[0]) & (sizes >= places[-1])) if last > first else 0
+            if rescale and (part := changes[number].abs().sum()) > 0:
+                assume(not either.any() and part > 1e-3)  # the factor depends on them
+                changes[number] *= whole / part
+                scale = max(scale, float(whole / part))
+            tied |= either
+        return changes, scale, tied
+
+    def grown(one):
+        return 1 + abs(factor) * gain * thinned(one)[1]
+
+    def undecided(one):
+        changes, scale, tied = thinned(one)
+        return tied | sign_is_open(one, changes, own["weight"], scale) if consensus else tied
 
     if case.base.dtype == torch.float16:  # smaller ones vanish when they are multiplied by their weight
         assume((case.changes[case.changes != 0].abs() > 1e-4).all())
-    shared, gain = {"normalize": normalize, "lambda": factor}, 1 + abs(factor) * gain
+    shared = {"normalize": normalize, "rescale": rescale, "lambda": factor}
     stored = divisible(case, own["weight"], normalize)
-    check_same(method, case, own, shared, gain, besides=undecided, stored=stored)
+    check_same(method, case, own, shared, grown, besides=undecided, stored=stored)
 
 
 @given(cases(), st.one_of(st.just(1.0), SHARES))
@@ -349,7 +372,7 @@ def test_sce(case, select_topk):
     assume(not 0.9e-6 < energy < 1.1e-6)
     if select_topk < 1:
         variance = case.in_float32().changes.var(0, correction=0).flatten().sort(descending=True).values
-        place = int(int(variance.count_nonzero()) * select_topk)
+        place = int(variance.count_nonzero() * select_topk)
         if 0 < place < variance.numel():
             assume(variance[place - 1] > 1.001 * variance[place])
             selected = case.changes.var(0, correction=0) >= variance[place - 1] * (1 - 1e-6)
@@ -358,7 +381,9 @@ def test_sce(case, select_topk):
     stored = select_topk == 1 and (case.base.dtype == torch.bfloat16 or energy > 0.1)
     ones = [1.0] * len(case.sources)
     shared = {"select_topk": select_topk}
-    check_same("sce", case, {}, shared, gain=2.0, besides=lambda one: sign_is_open(one, ones), stored=stored)
+    check_same(
+        "sce", case, {}, shared, gain=2.0, besides=lambda one: sign_is_open(one, one.changes, ones), stored=stored
+    )
 
 
 def nearly(case, epsilon):

@@ -16,7 +16,7 @@ CHANGES = st.lists(st.floats(-2, 2, width=16), min_size=4, max_size=4)
 
 def trim(change, density):
     """What TIES makes of one task vector."""
-    shared = {"normalize": False, "lambda": 1.0}
+    shared = {"normalize": False, "rescale": False, "lambda": 1.0}
     parameters = MergeParameters({"weight": (1.0,), "density": (density,)}, shared)
     return Ties().merge(torch.zeros_like(change), [change], parameters)
 
@@ -98,7 +98,8 @@ def by_the_paper(base, sources, weights, densities, normalize, factor):
 def test_the_merge_is_the_papers(base, sources, weight, density, normalize, factor):
     count = len(sources)
     weights, densities = tuple(weight[:count]), tuple(density[:count])
-    parameters = MergeParameters({"weight": weights, "density": densities}, {"normalize": normalize, "lambda": factor})
+    shared = {"normalize": normalize, "rescale": False, "lambda": factor}
+    parameters = MergeParameters({"weight": weights, "density": densities}, shared)
     tensors = [torch.tensor(source, dtype=torch.float64) for source in sources]
     found = Ties().merge(torch.tensor(base, dtype=torch.float64), tensors, parameters)
     expected = by_the_paper(base, sources, weights, densities, normalize, factor)
@@ -108,7 +109,8 @@ def test_the_merge_is_the_papers(base, sources, weight, density, normalize, fact
 @pytest.mark.parametrize("normalize", [True, False])
 def test_sources_that_disagree_do_not_water_each_other_down(normalize):
     parameters = MergeParameters(
-        {"weight": (1.0, 1.0, 1.0), "density": (1.0, 1.0, 1.0)}, {"normalize": normalize, "lambda": 1.0}
+        {"weight": (1.0, 1.0, 1.0), "density": (1.0, 1.0, 1.0)},
+        {"normalize": normalize, "rescale": False, "lambda": 1.0},
     )
     sources = [torch.tensor([2.0]), torch.tensor([4.0]), torch.tensor([-3.0])]
     merged = Ties().merge(torch.tensor([0.0]), sources, parameters)
@@ -116,7 +118,9 @@ def test_sources_that_disagree_do_not_water_each_other_down(normalize):
 
 
 def test_where_the_sources_cancel_the_sign_is_positive():
-    parameters = MergeParameters({"weight": (1.0, 1.0), "density": (1.0, 1.0)}, {"normalize": True, "lambda": 1.0})
+    parameters = MergeParameters(
+        {"weight": (1.0, 1.0), "density": (1.0, 1.0)}, {"normalize": True, "rescale": False, "lambda": 1.0}
+    )
     merged = Ties().merge(torch.zeros(2), [torch.tensor([2.0, -3.0]), torch.tensor([-2.0, 3.0])], parameters)
     assert merged.tolist() == [2.0, 3.0]
 
