@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
 
@@ -17,22 +18,36 @@ def in_threads(work: Callable[[T], None], pieces: Iterable[T]) -> None:
     """Calls `work` on every piece, as many at a time as torch has threads.
 
     Raises:
-        Exception: the first that `work` raised; pieces that had not begun by then are left out. None is still being
-            worked on when this returns or raises.
+        Exception: one that `work` raised; pieces that had not begun by then are left out. None is still being worked
+            on when this returns or raises.
     """
-    futures = [_threads().submit(work, piece) for piece in pieces]
+    left = deque(pieces)
+    stopped = threading.Event()
+
+    def work_off() -> None:
+        while not stopped.is_set():
+            try:
+                piece = left.popleft()
+            except IndexError:
+                return
+            try:
+                work(piece)
+            except BaseException:
+                stopped.set()
+                raise
+
+    pool, count = _threads()
+    futures = [pool.submit(work_off) for _ in range(min(count, len(left)))]
     try:
-        finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in finished:
+        for future in futures:
             future.result()
     finally:
-        for future in futures:
-            future.cancel()
+        stopped.set()
         wait(futures)
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
+def _threads() -> tuple[ThreadPoolExecutor, int]:
     count = torch.get_num_threads()
     ready = threading.Barrier(count + 1)
 
@@ -45,4 +60,4 @@ def _threads() -> ThreadPoolExecutor:
         pool.submit(lambda: None)
     ready.wait()
     torch.set_num_threads(count)  # what a thread asks for becomes what later ones begin with
-    return pool
+    return pool, count
