@@ -236,8 +236,10 @@ def test_multislerp_of_two_directions_that_cancel_is_linear():
 def test_karcher(case, steps, tolerance):
     count = len(case.sources)
     gain = 1.0 if count == 1 else sphere_gain(case, [1 / count] * count, False)
-    apart = 1 - cosines(case.stacked.flatten(1)) if count > 1 else torch.ones(1)
-    # An angle whose cosine rounds to one is taken to be zero, unlike one that is just larger.
+    vectors = case.stacked.flatten(1)
+    units = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-30)
+    # A source is passed over whose angle to the mean has a cosine that rounds to one, unlike one that is just larger.
+    apart = 1 - cosines(torch.cat([units, units.mean(0, keepdim=True)]))
     assume(((apart < 1e-14) | (apart > 1e-5)).all() and (apart < 1.9).all())
     stored = bool(((apart < 1e-14) | (apart > 0.05)).all())
     # Rounding errors may decide which step is the last; it is shorter than the tolerance.
