@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -61,3 +62,6 @@ def _threads() -> tuple[ThreadPoolExecutor, int]:
     ready.wait()
     torch.set_num_threads(count)  # what a thread asks for becomes what later ones begin with
     return pool, count
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)
