@@ -51,7 +51,7 @@ def aligned_sources(
     new: dict[str, Checkpoint] = {}
     forced = any(source.force for _, source in recipe.tokenizer.tokens)
     for tensor in embeddings:
-        models = [source.model for source in tensor.slice.sources]
+        models = tensor.slice.models
         if not forced and all(vocabulary.leaves_alone(model) for model in models):
             continue
         stored = dict(zip(models, tensor.inputs, strict=True))
@@ -93,10 +93,8 @@ def _vocabulary(
 
 def _check_same(recipe: Recipe, embeddings: Sequence[OutputTensor], sources: Mapping[str, Checkpoint]) -> None:
     for tensor in embeddings:
-        rows = {
-            source.model: sources[source.model].tensors[name].shape[0]
-            for source, name in zip(tensor.slice.sources, tensor.inputs, strict=True)
-        }
+        read = zip(tensor.slice.models, tensor.inputs, strict=True)
+        rows = {model: sources[model].tensors[name].shape[0] for model, name in read}
         if len(set(rows.values())) > 1:
             sizes = ", ".join(f"{count} tokens in {model}" for model, count in rows.items())
             raise CheckpointError(f"the vocabularies differ: {tensor.name} has {sizes}; {_POLICIES}")

@@ -64,6 +64,7 @@ def _with_depth(
     for key in _PER_LAYER:
         if isinstance(config.get(key), list):
             # A layer keeps its own kind of attention wherever it comes to stand.
-            lists = [(sources[one.template.model].config.get(key), one.template.layers) for one in slices]
+            templates = [one.sources[one.template] for one in slices]
+            lists = [(sources[template.model].config.get(key), template.layers) for template in templates]
             found[key] = [kind for kinds, (first, end) in lists for kind in (kinds or config[key])[first:end]]
     return found

@@ -14,8 +14,6 @@ import torch
 from . import registry
 from .aligned_sources import Aligned, aligned_sources
 from .checkpoints import Checkpoint, TensorInfo
-from .checkpoints.base import promoted
-from .checkpoints.compatibility import check_architectures
 from .contracts.merge_method import MergeMethod
 from .errors import ConfigurationError, PluginError, did_you_mean
 from .genome import content_hash
@@ -23,7 +21,7 @@ from .output_config import output_config, with_vocabulary
 from .recipe import Recipe, torch_dtype
 from .seeds import derived_seed
 from .slice_merge import SliceMerge, slice_merge
-from .slices import OutputTensor, output_slices, output_tensors
+from .slices import OutputTensor, output_slices, output_tensors, recipe_slices
 from .statistics import Need, needed_statistics, statistics_of
 from .vocabulary import Vocabulary
 
@@ -109,17 +107,15 @@ def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
         if reference not in sources:
             raise ConfigurationError(f"the recipe names {reference!r}. {did_you_mean(reference, sources)}")
     _check_parameter_names(recipe, method)
-    first, *others = (sources[reference] for reference in recipe.merged)
-    check_architectures(first, others)
-    slices = output_slices(recipe, sources)
-    merges = {one.first: slice_merge(recipe, method, one) for one in slices}
-    found = output_tensors(slices, sources, stacked=bool(recipe.slices))
-    template = sources[recipe.base_model or slices[0].template.model]
-    place = {name: number for number, name in enumerate(template.tensors)}
-    found.sort(key=lambda tensor: place.get(tensor.name, len(place)))
+    entries = recipe_slices(recipe, sources)
+    slices = output_slices(entries, recipe.base_model)
+    merges = {one.first: slice_merge(recipe, method, entry, one) for entry, one in zip(entries, slices, strict=True)}
+    merged = tuple((reference, sources[reference]) for reference in recipe.merged)
+    found = output_tensors(slices, merged, bool(recipe.slices))
+    template = merged[0][1]
     sources, aligned, vocabulary = aligned_sources(recipe, found, sources)
     needs = needed_statistics(recipe)
-    planned = (_plan_tensor(recipe, method, merges[tensor.slice.first], tensor, sources, aligned) for tensor in found)
+    planned = (_plan_tensor(recipe, merges[tensor.slice.first], tensor, sources, aligned) for tensor in found)
     tensors = tuple(_with_statistics(tensor, method, needs, sources) for tensor in planned)
     config = output_config(template, slices, found, sources, stacked=bool(recipe.slices))
     if vocabulary is not None:
@@ -153,29 +149,21 @@ def _of_another_method(parameter: str) -> bool:
 
 
 def _plan_tensor(
-    recipe: Recipe,
-    method: type[MergeMethod],
-    merge: SliceMerge,
-    tensor: OutputTensor,
-    sources: Mapping[str, Checkpoint],
-    aligned: Aligned,
+    recipe: Recipe, merge: SliceMerge, tensor: OutputTensor, sources: Mapping[str, Checkpoint], aligned: Aligned
 ) -> TensorPlan:
-    models = [source.model for source in tensor.slice.sources]
     operands = [
         Operand(key, tensor.name) if (key := aligned.get((tensor.name, model))) else Operand(model, name)
-        for model, name in zip(models, tensor.inputs, strict=True)
+        for model, name in zip(tensor.slice.models, tensor.inputs, strict=True)
     ]
-    infos = [sources[operand.checkpoint].tensors[operand.tensor] for operand in operands]
-    template = models.index(tensor.slice.template.model)
-    shape = infos[template].shape
-    stored = promoted(sources[operand.checkpoint].stored_dtype(operand.tensor) for operand in operands)
+    template = operands[tensor.slice.template]
+    shape, stored = sources[template.checkpoint].tensors[template.tensor].shape, tensor.info.dtype
     if not stored.is_floating_point:
-        return TensorPlan(tensor.name, TensorInfo(shape, stored), (_copy(operands[template], stored),))
+        return TensorPlan(tensor.name, TensorInfo(shape, stored), (_copy(template, stored),))
     work = torch_dtype(recipe.dtype) if recipe.dtype else stored
     out = torch_dtype(recipe.out_dtype) if recipe.out_dtype else work
     per_source, shared = merge.values(tensor)
     step = MergeStep(
-        method.name,
+        merge.method.name,
         None if merge.base is None else operands[merge.base],
         tuple(operands[number] for number in merge.merged),
         per_source,
@@ -183,7 +171,7 @@ def _plan_tensor(
         work,
         derived_seed(recipe.seed, "merge", tensor.name),
     )
-    return TensorPlan(tensor.name, TensorInfo(shape, out), (_without_idle_merge(step, method, sources),))
+    return TensorPlan(tensor.name, TensorInfo(shape, out), (_without_idle_merge(step, merge.method, sources),))
 
 
 def _with_statistics(
@@ -193,9 +181,7 @@ def _with_statistics(
     if method.needs_statistics is None or step.method != method.name:
         return tensor
     if any(operand.checkpoint not in needs for operand in step.sources):
-        return (
-            tensor  # statistics were gathered over a checkpoint's own tokens, and these rows are another vocabulary's
-        )
+        return tensor  # statistics go by a checkpoint's own tokens, and these rows are those of another vocabulary
     found = tuple(Operand(*place) for place in statistics_of(step.sources, needs, sources))
     return replace(tensor, steps=(replace(step, statistics=found),))
 

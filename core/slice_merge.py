@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .contracts.merge_method import MergeMethod, ParameterSpec
 from .errors import ConfigurationError
-from .recipe import Recipe
+from .recipe import Recipe, RecipeSlice
 from .settings import Scalar, Setting, value_for
 from .slices import OutputSlice, OutputTensor
 
@@ -65,14 +65,17 @@ def _name(tensor: OutputTensor, number: int) -> str:
     return tensor.name if tensor.place.layer is None else tensor.inputs[number]
 
 
-def slice_merge(recipe: Recipe, method: type[MergeMethod], one: OutputSlice) -> SliceMerge:
+def slice_merge(recipe: Recipe, method: type[MergeMethod], entry: RecipeSlice, one: OutputSlice) -> SliceMerge:
     """How `method` merges a slice of the recipe; a method without a base merges it like any other source.
+
+    Args:
+        one: what `entry` comes to.
 
     Raises:
         ConfigurationError: the method needs a base that is not there, or another number of sources.
     """
     base = _base(method, one)
-    merged = tuple(number for number, source in enumerate(one.sources) if base is None or source.model != one.base)
+    merged = tuple(number for number, model in enumerate(one.models) if base is None or model != one.base)
     least, most = method.source_count
     if len(merged) < least or (most is not None and len(merged) > most):
         allowed = f"{least}" if most == least else f"at least {least}" if most is None else f"{least} to {most}"
@@ -82,10 +85,10 @@ def slice_merge(recipe: Recipe, method: type[MergeMethod], one: OutputSlice) -> 
     def setting(spec: ParameterSpec, *owners: Mapping[str, Setting]) -> Setting:
         # Rules are tried in order, so that a source's own come before the slice's, and those before everybody's.
         return tuple(
-            rule for owner in (*owners, one.parameters, recipe.parameters) for rule in owner.get(spec.name, ())
+            rule for owner in (*owners, entry.parameters, recipe.parameters) for rule in owner.get(spec.name, ())
         )
 
-    own = [one.sources[number].parameters for number in merged]
+    own = [entry.sources[number].parameters for number in merged]
     return SliceMerge(
         method,
         base,
@@ -104,9 +107,8 @@ def _base(method: type[MergeMethod], one: OutputSlice) -> int | None:
         return None
     if one.base is None:
         raise ConfigurationError(f"{method.name} needs a `base_model`")
-    for number, source in enumerate(one.sources):
-        if source.model == one.base:
-            return number
+    if one.base in one.models:
+        return one.models.index(one.base)
     raise ConfigurationError(
         f"{method.name}: the base {one.base!r} is not among the sources of the slice that gives the layers from "
         f"{one.first} on; add it there with the `layer_range` that stands beside the others'"

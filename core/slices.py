@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from .checkpoints import Checkpoint, needed_tensors
-from .checkpoints.base import listed
-from .checkpoints.compatibility import refuse
+import torch
+
+from .checkpoints import Checkpoint, TensorInfo, needed_tensors
+from .checkpoints.base import listed, promoted
+from .checkpoints.compatibility import check_architectures, refuse
 from .embeddings import embeds_input, has_row_per_token, is_output_embedding
 from .errors import ConfigurationError
 from .layout import Place, at_layer, layer_count, place_of, stack_of
-from .recipe import Recipe, RecipeModel, SliceSource
-from .settings import Setting, depth_of
+from .recipe import Recipe, RecipeModel, RecipeSlice, SliceSource
+from .settings import depth_of
+
+_UNKNOWN = TensorInfo((), torch.float32)
+
+
+class LayerRange(NamedTuple):
+    """Layers of a checkpoint: the first, and the one after the last."""
+
+    model: str
+    layers: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -23,19 +35,22 @@ class OutputSlice:
     Attributes:
         sources: what they are merged from, the base among them; of each as many layers.
         base: the common ancestor, or None.
-        parameters: come after a source's own and before the recipe's.
         first: the number of its first layer in the model to be built.
     """
 
-    sources: tuple[SliceSource, ...]
+    sources: tuple[LayerRange, ...]
     base: str | None
-    parameters: Mapping[str, Setting] = field(default_factory=dict)
     first: int = 0
 
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """The checkpoints that its layers come from."""
+        return tuple(source.model for source in self.sources)
+
     @property
-    def template(self) -> SliceSource:
-        """The source whose tensors' names and shapes the slice takes: the base, or else the first."""
-        return next((source for source in self.sources if source.model == self.base), self.sources[0])
+    def template(self) -> int:
+        """Which source's tensors' names and shapes the slice takes: the base's, or else the first's."""
+        return self.models.index(self.base) if self.base in self.models else 0
 
     @property
     def depth(self) -> int:
@@ -43,12 +58,14 @@ class OutputSlice:
         return self.sources[0].layers[1] - self.sources[0].layers[0]
 
 
-class OutputTensor(NamedTuple):
+@dataclass(frozen=True)
+class OutputTensor:
     """A tensor of the model to be built.
 
     Attributes:
         inputs: its names in the slice's sources, in their order.
         t: in [0, 1], how far along the gradients it is.
+        info: the slice's template's shape, and the narrowest dtype that holds what all sources have stored.
     """
 
     name: str
@@ -56,51 +73,70 @@ class OutputTensor(NamedTuple):
     inputs: tuple[str, ...]
     place: Place
     t: float
+    info: TensorInfo = _UNKNOWN
 
 
-def output_slices(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> tuple[OutputSlice, ...]:
+def recipe_slices(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> tuple[RecipeSlice, ...]:
     """The recipe's slices; whole models are one slice, to which the base is added if it is not among them.
 
     Raises:
-        ConfigurationError: a slice lies outside its checkpoint, or names a base that is not among its sources.
+        ConfigurationError: a slice lies outside its checkpoint.
     """
     if not recipe.slices:
         entries = recipe.models
         if recipe.base_model is not None and all(entry.model != recipe.base_model for entry in entries):
             entries = (*entries, RecipeModel(recipe.base_model))
-        layers = {entry.model: (0, layer_count(sources[entry.model].tensors)) for entry in entries}
-        whole = tuple(SliceSource(entry.model, layers[entry.model], entry.parameters) for entry in entries)
-        return (OutputSlice(whole, recipe.base_model),)
+        whole = [(entry, (0, layer_count(sources[entry.model].tensors))) for entry in entries]
+        return (RecipeSlice(tuple(SliceSource(entry.model, layers, entry.parameters) for entry, layers in whole)),)
+    for source in (source for entry in recipe.slices for source in entry.sources):
+        depth = layer_count(sources[source.model].tensors)
+        if source.layers[1] > depth:
+            raise ConfigurationError(
+                f"{source.model} has {depth} layers; a slice of it wants {list(source.layers)}, counted from 0 and "
+                "without the last"
+            )
+    return recipe.slices
+
+
+def output_slices(entries: Sequence[RecipeSlice], base: str | None) -> tuple[OutputSlice, ...]:
+    """What slices of a recipe with this base come to, one after the other."""
     found: list[OutputSlice] = []
-    first = 0
-    for entry in recipe.slices:
-        for source in entry.sources:
-            depth = layer_count(sources[source.model].tensors)
-            if source.layers[1] > depth:
-                raise ConfigurationError(
-                    f"{source.model} has {depth} layers; a slice of it wants {list(source.layers)}, counted from 0 and "
-                    "without the last"
-                )
-        found.append(OutputSlice(entry.sources, entry.base_model or recipe.base_model, entry.parameters, first))
-        first += found[-1].depth
+    for entry in entries:
+        first = found[-1].first + found[-1].depth if found else 0
+        ranges = tuple(LayerRange(source.model, source.layers) for source in entry.sources)
+        found.append(OutputSlice(ranges, entry.base_model or base, first))
     return tuple(found)
 
 
+@lru_cache(maxsize=16)  # a search plans the same checkpoints again and again
 def output_tensors(
-    slices: tuple[OutputSlice, ...], sources: Mapping[str, Checkpoint], stacked: bool
-) -> list[OutputTensor]:
-    """The tensors of the model to be built.
+    slices: tuple[OutputSlice, ...], merged: tuple[tuple[str, Checkpoint], ...], stacked: bool
+) -> tuple[OutputTensor, ...]:
+    """The tensors of the model to be built, in the order of the first checkpoint's, its own layers first.
 
     Args:
+        merged: all checkpoints by reference; that which gives the config comes first.
         stacked: whether the slices were given; else there is one, of whole models that must have the same tensors.
 
     Raises:
-        CheckpointError: a source lacks a tensor that others have, or has it in another shape.
+        CheckpointError: a source is of another architecture, or lacks a tensor, or has it in another shape.
     """
+    sources = dict(merged)
+    first, *others = sources.values()
+    check_architectures(first, others)
     found = list(_stacked(slices, sources) if stacked else _whole(slices[0], sources))
     problems = list(_misfits(found, sources))
     refuse(problems if stacked else [*problems, *_extras(slices[0], found, sources)])
-    return found
+    order = {name: number for number, name in enumerate(first.tensors)}
+    found.sort(key=lambda tensor: order.get(tensor.name, len(order)))
+    return tuple(replace(tensor, info=_info(tensor, sources)) for tensor in found)
+
+
+def _info(tensor: OutputTensor, sources: Mapping[str, Checkpoint]) -> TensorInfo:
+    stored = [sources[model].stored_dtype(name) for model, name in zip(tensor.slice.models, tensor.inputs, strict=True)]
+    template = tensor.slice.template
+    shape = sources[tensor.slice.models[template]].tensors[tensor.inputs[template]].shape
+    return TensorInfo(shape, promoted(stored))
 
 
 def _whole(one: OutputSlice, sources: Mapping[str, Checkpoint]) -> Iterator[OutputTensor]:
@@ -115,9 +151,9 @@ def _whole(one: OutputSlice, sources: Mapping[str, Checkpoint]) -> Iterator[Outp
 
 
 def _outside_and_inside(one: OutputSlice, sources: Mapping[str, Checkpoint]) -> list[str]:
-    needed = {source.model: needed_tensors(sources[source.model]) for source in one.sources}
-    template = sources[one.template.model]
-    names = [name for name in template.tensors if name in needed[one.template.model]]
+    needed = {model: needed_tensors(sources[model]) for model in one.models}
+    template = one.models[one.template]
+    names = [name for name in sources[template].tensors if name in needed[template]]
     return [*names, *_missed_output_embeddings(needed.values(), names)]
 
 
@@ -141,7 +177,7 @@ def _stacked(slices: tuple[OutputSlice, ...], sources: Mapping[str, Checkpoint])
 
 
 def _layers(one: OutputSlice, sources: Mapping[str, Checkpoint]) -> Iterator[OutputTensor]:
-    template = one.template
+    template = one.sources[one.template]
     by_layer: dict[int, list[str]] = {}
     for name in sources[template.model].tensors:
         if (layer := place_of(name).layer) is not None:
@@ -161,7 +197,7 @@ def _layers(one: OutputSlice, sources: Mapping[str, Checkpoint]) -> Iterator[Out
 
 
 def _placed(name: str, one: OutputSlice, sources: Mapping[str, Checkpoint], place: Place, t: float) -> OutputTensor:
-    inputs = tuple(_stored_name(name, sources[source.model]) for source in one.sources)
+    inputs = tuple(_stored_name(name, sources[model]) for model in one.models)
     return OutputTensor(name, one, inputs, place, t)
 
 
@@ -178,8 +214,7 @@ def _misfits(found: list[OutputTensor], sources: Mapping[str, Checkpoint]) -> It
     missing: dict[str, dict[str, None]] = {}
     shapes: dict[str, dict[str, None]] = {}
     for tensor in found:
-        models = [source.model for source in tensor.slice.sources]
-        template = models.index(tensor.slice.template.model)
+        models, template = tensor.slice.models, tensor.slice.template
         first = int(tensor.place.layer is None and has_row_per_token(tensor.name))
         info = sources[models[template]].tensors.get(tensor.inputs[template])
         for model, name in zip(models, tensor.inputs, strict=True):
@@ -195,6 +230,6 @@ def _misfits(found: list[OutputTensor], sources: Mapping[str, Checkpoint]) -> It
 def _extras(one: OutputSlice, found: list[OutputTensor], sources: Mapping[str, Checkpoint]) -> Iterator[str]:
     """For each checkpoint, the tensors that it has and the slice's template has not."""
     names = {tensor.name for tensor in found}
-    for model in dict.fromkeys(source.model for source in one.sources):
+    for model in dict.fromkeys(one.models):
         if extra := sorted(needed_tensors(sources[model]) - names):
-            yield f"{model} has {listed(extra)}, which {one.template.model} does not"
+            yield f"{model} has {listed(extra)}, which {one.models[one.template]} does not"
