@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,16 +13,17 @@ import torch
 from transformers import AutoTokenizer
 
 from ..core import registry
-from ..core.contracts import Measured, Objective
+from ..core.contracts import LanguageModel, Measured, Objective
 from ..core.errors import CheckpointError, EvaluationError
 from ..core.estimate import Estimate
 from ..core.executors import LiveExecutor, costs, resident_model
-from ..core.plan import plan
+from ..core.plan import Plan, plan
 from ..core.recipe import Recipe, torch_dtype
 from ..core.seeds import derived_seed
 from ..core.stage import STAGES, Stage
 from ..core.study_spec import StudySpec
 from .item_sets import StagedItems, load_items
+from .population import Population
 from .transformers_model import TransformersModel
 
 
@@ -41,7 +43,7 @@ class Evaluation:
 
 
 class Evaluator:
-    """Evaluates a study's candidates one at a time on one device; the model stays resident between them.
+    """Evaluates a study's candidates on one device, alone or together; the model stays resident between them.
 
     Attributes:
         items: for each stage, the tasks that have items there, by name.
@@ -67,20 +69,43 @@ class Evaluator:
             EvaluationError: the scores are not finite, or a task broke its contract.
         """
         started = time.perf_counter()
-        self._live.materialise(plan(recipe, self.spec.space.checkpoints))
+        planned = plan(recipe, self.spec.space.checkpoints)
+        self._live.materialise(planned)
         merged = time.perf_counter()
-        scores = {name: self._score(name, group) for name, group in self.items[stage].items()}
+        scores = {name: self._score(name, group, self._model) for name, group in self.items[stage].items()}
         seconds = {"merge": merged - started, "score": time.perf_counter() - merged}
-        return Evaluation(scores, self.measure(recipe, stage, scores), seconds)
+        return Evaluation(scores, self.measure(recipe, stage, scores, planned), seconds)
 
-    def measure(self, recipe: Recipe, stage: Stage, scores: Mapping[str, tuple[float, ...]]) -> dict[str, Estimate]:
+    def evaluate_together(self, recipes: Sequence[Recipe], stage: Stage) -> list[Evaluation | None]:
+        """Evaluates, in the same forward passes, the models that are the base plus low-rank changes.
+
+        Returns:
+            For each recipe what came of it; None where it must be evaluated alone, because it is another kind of model
+            or failed in company: nobody fails for another's sake.
+        """
+        started = time.perf_counter()
+        asked = self._population.ask(recipes, self.items[stage], self._score)
+        seconds = {"merge": 0.0, "score": (time.perf_counter() - started) / max(len(asked), 1)}
+        evaluations: list[Evaluation | None] = [None] * len(recipes)
+        for number, (planned, scores) in asked.items():
+            with suppress(Exception):  # measured again alone, it fails with its own reason
+                measured = self.measure(recipes[number], stage, scores, planned)
+                evaluations[number] = Evaluation(scores, measured, seconds)
+        return evaluations
+
+    def measure(
+        self, recipe: Recipe, stage: Stage, scores: Mapping[str, tuple[float, ...]], planned: Plan | None = None
+    ) -> dict[str, Estimate]:
         """The tasks' own figures, and those objectives whose tasks all have items at the stage.
+
+        Args:
+            planned: the recipe's plan, if there is one already.
 
         Raises:
             EvaluationError: an objective is not finite.
         """
         estimates = {name: group.task.summarise(group.items, scores[name]) for name, group in self.items[stage].items()}
-        cost = costs(plan(recipe, self.spec.space.checkpoints))
+        cost = costs(planned or plan(recipe, self.spec.space.checkpoints))
         measured = dict(estimates)
         for objective in (*self.spec.objectives, *self.spec.watch):
             if all(task in estimates for task in objective.tasks):
@@ -92,8 +117,8 @@ class Evaluator:
                 raise EvaluationError(f"{label} is {estimate.mean}")
         return measured
 
-    def _score(self, name: str, group: StagedItems) -> tuple[float, ...]:
-        scores = tuple(float(score) for score in group.task.score(self._model, group.items))
+    def _score(self, name: str, group: StagedItems, model: LanguageModel) -> tuple[float, ...]:
+        scores = tuple(float(score) for score in group.task.score(model, group.items))
         if len(scores) != len(group.items):
             raise EvaluationError(f"task {name!r} gave {len(scores)} scores for {len(group.items)} items")
         for item, score in zip(group.items, scores, strict=True):
@@ -106,6 +131,10 @@ class Evaluator:
         space = self.spec.space
         base = space.checkpoints[space.base]
         return LiveExecutor(resident_model(base, torch_dtype(space.out_dtype), self.device))
+
+    @cached_property
+    def _population(self) -> Population:
+        return Population(self.spec.space, lambda: (self._live, self._model))
 
     @cached_property
     def _model(self) -> TransformersModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
-from .batch import Batch, groups, make_batch
+from .batch import Batch, even_groups, groups, make_batch
 from .forward import edge_log_likelihoods
 from .token_tree import TokenTree
 
@@ -70,6 +70,12 @@ def plant(requests: Sequence[Request], deepest: int, widest: int) -> Forest:
     return forest
 
 
+def repeated(forest: Forest, times: int) -> Forest:
+    """The forest's trees and sequences all over again; repetition r of its tree t has the number r * trees + t."""
+    homes = [home + repetition * len(forest.trees) for repetition in range(times) for home in forest.homes]
+    return Forest(forest.trees * times, homes, forest.paths * times)
+
+
 def line_up(requests: Sequence[Request]) -> Forest:
     """A tree, without branches, for every sequence."""
     return plant(requests, deepest=0, widest=0)
@@ -78,20 +84,31 @@ def line_up(requests: Sequence[Request]) -> Forest:
 class ForwardSchedule:
     """The batches of a forest, on a device.
 
+    Args:
+        even: whether to look for the best batches of about `batch_tokens` tokens, for large forests.
+
     Attributes:
         batches: run one after the other.
+        members: for each batch, the numbers of its rows' trees in the forest.
         has_branches: whether the model must be able to read trees.
     """
 
-    def __init__(self, forest: Forest, device: torch.device, batch_tokens: int) -> None:
+    def __init__(self, forest: Forest, device: torch.device, batch_tokens: int, even: bool = False) -> None:
         self.batches: list[Batch] = []
+        self.members: list[list[int]] = []
         offsets = np.zeros(len(forest.trees), dtype=np.int64)
         edges = 0
+        # chains need no mask, but no longer than what branches they are not worth passes of their own
+        deepest = max((max(tree.depths) for tree in forest.trees if not tree.is_chain), default=-1) if even else -1
         for chains in (False, True):
-            numbers = [number for number, tree in enumerate(forest.trees) if tree.is_chain is chains]
-            for group in groups([len(forest.trees[number]) for number in numbers], batch_tokens):
+            numbers = [
+                number for number, tree in enumerate(forest.trees) if (tree.is_chain and len(tree) > deepest) is chains
+            ]
+            grouped = even_groups if even else groups
+            for group in grouped([len(forest.trees[number]) for number in numbers], batch_tokens):
                 members = [numbers[index] for index in group]
                 self.batches.append(make_batch([forest.trees[number] for number in members], device))
+                self.members.append(members)
                 for number in members:
                     offsets[number] = edges
                     edges += len(forest.trees[number].edges)
@@ -105,9 +122,19 @@ class ForwardSchedule:
         """Memory that the schedule holds, in bytes."""
         return sum(batch.nbytes for batch in self.batches) + int(self._edges.nbytes)
 
-    def run(self, model: PreTrainedModel) -> npt.NDArray[np.float64]:
-        """Log-likelihood of each sequence's continuation, shape (sequences,)."""
-        values = torch.cat([edge_log_likelihoods(model, batch) for batch in self.batches]).double().cpu().numpy()
+    def run(
+        self, model: PreTrainedModel, enter: Callable[[Sequence[int]], None] = lambda _trees: None
+    ) -> npt.NDArray[np.float64]:
+        """Log-likelihood of each sequence's continuation, shape (sequences,).
+
+        Args:
+            enter: called before each batch with its `members`.
+        """
+        figures = []
+        for batch, members in zip(self.batches, self.members, strict=True):
+            enter(members)
+            figures.append(edge_log_likelihoods(model, batch))
+        values = torch.cat(figures).double().cpu().numpy()
         sums: npt.NDArray[np.float64] = np.add.reduceat(values[self._edges], self._starts)
         return sums
 

@@ -22,6 +22,7 @@ def continue_greedily(
     max_tokens: int,
     stop: Sequence[str],
     batch_tokens: int,
+    enter: Callable[[Sequence[int]], None] = lambda _prompts: None,
 ) -> list[str]:
     """The most likely token after each prompt, again and again, as text.
 
@@ -31,6 +32,7 @@ def continue_greedily(
         prompts: token ids, at least one each.
         stop: no empty strings.
         batch_tokens: how many tokens, prompts and continuations, are held in the cache at a time.
+        enter: called before each batch with the places of its rows' prompts.
 
     Raises:
         EvaluationError: the model's logits turned NaN.
@@ -55,6 +57,7 @@ def continue_greedily(
             pad_token_id=0,
         )
         criteria = [_StopStrings(text_of, width, stop)] if stop else []
+        enter(group)
         guard = _RefuseNan([_decode(tokenizer, member) for member in members])
         with _generation_config(model, settings):
             output = model.generate(  # type: ignore[operator]

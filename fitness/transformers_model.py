@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..core.contracts.language_model import LanguageModel
 from ..core.errors import ConfigurationError, EvaluationError
-from .forward_schedule import ForwardSchedule, Request, line_up, plant
+from .forward_schedule import Forest, ForwardSchedule, Request, line_up, plant
 from .generation import continue_greedily
 from .schedule_cache import ScheduleCache
 from .token_cache import TokenCache, short
@@ -113,7 +114,7 @@ class TransformersModel(LanguageModel):
             self._tokens.check_length(len(sequence) + max_tokens, prompt)
         # a pass that adds one token to each row costs the same for few rows as for many
         room = self._batch_tokens or max(self.batch_tokens, _GENERATION_TOKENS)
-        return continue_greedily(self.model, self.tokenizer, sequences, max_tokens, stop, room)
+        return self._continue(sequences, max_tokens, tuple(stop), room)
 
     def _request(self, prompt: str, continuations: Sequence[str]) -> Request:
         start = self._tokens.prompt(prompt)
@@ -130,7 +131,7 @@ class TransformersModel(LanguageModel):
             self._reads_trees = reads_trees(self.model)
             if self._reads_trees is False:
                 schedule = self._schedule(kind, key, requests, False)
-        return schedule.run(self.model)
+        return self._figures(schedule)
 
     def _schedule(
         self, kind: str, key: tuple[object, ...], requests: Callable[[], Sequence[Request]], trees: bool
@@ -139,9 +140,20 @@ class TransformersModel(LanguageModel):
 
         def make() -> ForwardSchedule:
             forest = plant(requests(), deepest_tree(self.model), batch_tokens) if trees else line_up(requests())
-            return ForwardSchedule(forest, device, batch_tokens)
+            return self._scheduled(forest, device, batch_tokens)
 
         return self._schedules.get((kind, key, trees, device, batch_tokens), make)
+
+    def _scheduled(self, forest: Forest, device: torch.device, batch_tokens: int) -> ForwardSchedule:
+        return ForwardSchedule(forest, device, batch_tokens)
+
+    def _figures(self, schedule: ForwardSchedule) -> npt.NDArray[np.float64]:
+        return schedule.run(self.model)
+
+    def _continue(
+        self, prompts: Sequence[Sequence[int]], max_tokens: int, stop: tuple[str, ...], room: int
+    ) -> list[str]:
+        return continue_greedily(self.model, self.tokenizer, prompts, max_tokens, stop, room)
 
 
 def _check_finite(figures: npt.NDArray[np.float64], items: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from ..core.statistics import needed_statistics
 from ..fitness.evaluator import Evaluator
 from ..storage import ItemSet
 
-EVALUATOR_VERSION = 1
+EVALUATOR_VERSION = 2
 """Raise it when scores of the same model on the same items may change."""
 
 

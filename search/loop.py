@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from ..core import registry
 from ..core.contracts import Executor, Optimizer, Proposal, Told
@@ -40,6 +40,7 @@ class SearchLoop:
         optimizer = self._optimizer()
         recorded = self._store.asks.all(self._study_id)
         ask_no = made = 0
+        earlier: set[str] = set()
         while made < proposals or ask_no < len(recorded):
             if ask_no < len(recorded):
                 ask = recorded[ask_no]
@@ -47,7 +48,8 @@ class SearchLoop:
                 candidates: Sequence[CandidateRecord] = ask.candidates
             else:
                 candidates = self._record(ask_no, optimizer.ask(proposals - made))
-            told = self._evaluated(candidates, evaluated)
+            told = self._evaluated(candidates, earlier, evaluated)
+            earlier |= {candidate.id for candidate in candidates}
             optimizer.tell(told)
             self._store.asks.mark_told(self._study_id, ask_no)
             made += len(candidates)
@@ -68,14 +70,17 @@ class SearchLoop:
             proposal.genome, recipe.to_dict(), recipe.hash, key, proposal.operator, tuple(proposal.parents)
         )
 
-    def _evaluated(self, candidates: Sequence[CandidateRecord], evaluated: Callable[[], None]) -> list[Told]:
-        waiting = {
-            candidate.id: candidate.evaluations["search"].id
-            for candidate in candidates
-            if candidate.evaluations["search"].state in ("queued", "running")
-        }
-        for _ in self._executor.run(list(waiting.values())):
-            evaluated()
+    def _evaluated(
+        self, candidates: Sequence[CandidateRecord], earlier: Set[str], evaluated: Callable[[], None]
+    ) -> list[Told]:
+        searches = {candidate.id: candidate.evaluations["search"] for candidate in candidates}
+        waiting = {key: search.id for key, search in searches.items() if search.state in ("queued", "running")}
+        if waiting:
+            # with those that are over, so that an executor meets the same company however often it is resumed
+            company = [search.id for key, search in searches.items() if key in waiting or key not in earlier]
+            for evaluation_id in self._executor.run(company):
+                if evaluation_id in waiting.values():
+                    evaluated()
         results = {candidate.id: candidate for candidate in candidates}
         results |= {candidate_id: self._store.candidates.get(candidate_id) for candidate_id in waiting}
         return [self._told(results[candidate.id]) for candidate in candidates]

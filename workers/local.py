@@ -1,4 +1,4 @@
-"""The local executor: evaluates in this process, on one device."""
+"""The local executor: evaluates in this process, on one device, several candidates together where they allow it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from ..storage import EvaluationRecord, ItemSet, Responses, Store, this_process
 LEASE_SECONDS = 3600.0
 """Nobody extends it while this process computes; that the process has died is seen at once on its own host."""
 
+TOGETHER = 8
+"""How many evaluations in a row may be computed together; their results are recorded when all of them are there."""
+
 _FAILURES = {MaterialiseError: "weights", EvaluationError: "scores", MemoryError: "memory"}
 
 
@@ -22,20 +25,28 @@ class LocalExecutor(Executor):
 
     A candidate that fails is recorded with its reason; what concerns all candidates (a checkpoint gone, a database
     that refuses) is raised. An interruption hands the evaluation back, unfinished.
+
+    Which evaluations are computed together depends on nothing but the ids given: those that are over already are
+    computed again in company if one of their group is not, because rounding may depend on the company, and a search
+    that was interrupted must go on as if it had not been.
     """
 
     def __init__(self, store: Store, evaluator: Evaluator) -> None:
         self._store = store
         self._evaluator = evaluator
         self._owner = this_process()
+        self._group: list[str] = []
+        self._found: dict[str, Evaluation | None] = {}
 
     def run(self, evaluation_ids: Sequence[str]) -> Iterator[str]:
-        """Evaluates one after the other; yields each id when its result (or failure) is recorded."""
-        for evaluation_id in evaluation_ids:
-            record = self._store.queue.get(evaluation_id)
-            if record.state in ("queued", "running"):
-                self._run(record)
-            yield evaluation_id
+        """Evaluates in groups, and records one after the other; yields each id when its result is recorded."""
+        for first in range(0, len(evaluation_ids), TOGETHER):
+            self._group, self._found = list(evaluation_ids[first : first + TOGETHER]), {}
+            for evaluation_id in self._group:
+                record = self._store.queue.get(evaluation_id)
+                if record.state in ("queued", "running"):
+                    self._run(record)
+                yield evaluation_id
 
     def _run(self, record: EvaluationRecord) -> None:
         try:
@@ -71,12 +82,25 @@ class LocalExecutor(Executor):
             self._store.queue.release(held.id, held.attempt)
 
     def _evaluate(self, record: EvaluationRecord) -> Evaluation:
-        recipe = Recipe.from_dict(self._store.candidates.get(record.candidate_id).recipe)
+        recipe = self._recipe(record)
         known = self._store.results.find_responses(record.eval_key, besides=record.id)
         if known is None:
-            return self._evaluator.evaluate(recipe, record.stage)
+            return self._in_company(record) or self._evaluator.evaluate(recipe, record.stage)
         scores = {name: answered.scores for name, answered in known.items()}
         return Evaluation(scores, self._evaluator.measure(recipe, record.stage, scores), {})
+
+    def _in_company(self, record: EvaluationRecord) -> Evaluation | None:
+        """What came of it when its group was computed together, which is now if it has not been; None if nothing."""
+        if record.stage != "search":  # later stages have many items for few candidates, where company gains nothing
+            return None
+        if not self._found and len(self._group) > 1:
+            recipes = [self._recipe(self._store.queue.get(evaluation_id)) for evaluation_id in self._group]
+            found = self._evaluator.evaluate_together(recipes, record.stage)
+            self._found = dict(zip(self._group, found, strict=True))
+        return self._found.get(record.id)
+
+    def _recipe(self, record: EvaluationRecord) -> Recipe:
+        return Recipe.from_dict(self._store.candidates.get(record.candidate_id).recipe)
 
     def _explain(self, record: EvaluationRecord) -> NoReturn:
         holder = self._store.queue.get(record.id).lease_owner

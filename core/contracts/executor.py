@@ -27,7 +27,11 @@ class Executor(ABC):
 
     @abstractmethod
     def run(self, evaluation_ids: Sequence[str]) -> Iterator[str]:
-        """Evaluates each, records the result (or the failure) in the database, and yields its id when that is done."""
+        """Evaluates each, records the result (or the failure) in the database, and yields its id when that is done.
+
+        What is over already is not evaluated for its own sake. It is among the ids so that an executor which computes
+        several together can do so in the same company as if it had never been interrupted.
+        """
 
     def close(self) -> None:  # noqa: B027  (an executor may have nothing to give back)
         """Gives back what is held: devices, memory, processes."""

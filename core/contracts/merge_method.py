@@ -101,7 +101,11 @@ class OnePassMethod(MergeMethod):
     """A merge method that comes down to a form (core/forms.py) as soon as its parameters are known.
 
     Executors run forms in one pass of the data, on all cores, several times faster than torch's own operations.
+    `reads_weights` false promises that the form follows from the parameters alone: `form(None, (), parameters)` tells
+    it to those who have no tensors at hand.
     """
+
+    reads_weights: ClassVar[bool] = True
 
     @abstractmethod
     def form(

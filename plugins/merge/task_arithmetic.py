@@ -20,6 +20,7 @@ class TaskArithmetic(OnePassMethod):
     name = "task_arithmetic"
     parameters = (WEIGHT, ParameterSpec("normalize", "shared", default=False), LAMBDA)
     keeps_base = True
+    reads_weights = False
     paper = "https://arxiv.org/abs/2212.04089"
 
     def form(
