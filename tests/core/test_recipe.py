@@ -1,9 +1,10 @@
-"""A recipe is readable YAML that rebuilds the same recipe; mergekit's `models` form is read as it is."""
+"""A recipe is readable YAML that rebuilds the same recipe; mergekit's configurations are read as they are."""
 
 import pytest
 from heterosis.core.errors import ConfigurationError
-from heterosis.core.recipe import Recipe, RecipeModel
+from heterosis.core.recipe import Recipe, RecipeModel, RecipeSlice, SliceSource
 from heterosis.core.settings import Rule
+from heterosis.core.tokenizer_policy import TokenizerPolicy, TokenSource
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,15 +22,39 @@ PARAMETERS = st.dictionaries(
 )
 REFERENCES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 DTYPES = st.sampled_from([None, "float32", "bfloat16", "float16", "float64"])
+SLICES = st.builds(
+    lambda models, base, parameters, layers: RecipeSlice(
+        tuple(SliceSource(model, layers, own) for model, own in models), base, parameters
+    ),
+    st.lists(st.tuples(REFERENCES, PARAMETERS), min_size=1, max_size=2),
+    st.none() | REFERENCES,
+    PARAMETERS,
+    st.tuples(st.integers(0, 9), st.integers(10, 20)),
+)
+FORMS = st.one_of(
+    st.lists(st.builds(RecipeModel, REFERENCES, PARAMETERS), min_size=1, max_size=3).map(
+        lambda x: {"models": tuple(x)}
+    ),
+    st.lists(SLICES, min_size=1, max_size=3).map(lambda slices: {"slices": tuple(slices)}),
+)
+TOKENS = st.dictionaries(st.text(max_size=4), st.builds(TokenSource, st.none() | REFERENCES, force=st.booleans()))
 RECIPES = st.builds(
-    Recipe,
+    lambda form, **fields: Recipe(**form, **fields),
+    FORMS,
     merge_method=st.sampled_from(["ties", "linear", "no", "1e3"]),
-    models=st.lists(st.builds(RecipeModel, REFERENCES, PARAMETERS), min_size=1, max_size=3).map(tuple),
     base_model=st.none() | REFERENCES,
     parameters=PARAMETERS,
     dtype=DTYPES,
     out_dtype=DTYPES,
     seed=st.integers(0, 2**32 - 1),
+    tokenizer=st.none()
+    | st.builds(
+        TokenizerPolicy,
+        REFERENCES | st.sampled_from(["union", "base"]),
+        TOKENS.map(lambda tokens: tuple(tokens.items())),
+        st.none() | st.integers(1, 64),
+    ),
+    chat_template=st.none() | st.text(min_size=1, max_size=9),
 )
 PLAIN = "merge_method: linear\nmodels: [one, two]\n"
 
@@ -128,7 +153,18 @@ def test_what_is_no_recipe_says_where_and_what_instead(text, message):
 @given(st.recursive(st.none() | NUMBERS | st.text(max_size=5), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
 @settings(deadline=None, max_examples=30)
 def test_any_content_is_a_recipe_or_a_configuration_error(content):
-    for where in ("merge_method", "base_model", "models", "parameters", "dtype", "out_dtype", "seed"):
+    for where in Recipe.from_yaml(PLAIN).to_dict().keys() | {
+        "base_model",
+        "parameters",
+        "dtype",
+        "seed",
+        "slices",
+        "modules",
+        "tokenizer",
+        "tokenizer_source",
+        "chat_template",
+        "name",
+    }:
         try:
             recipe = Recipe.from_dict({"merge_method": "linear", "models": ["one"], where: content})
         except ConfigurationError:
