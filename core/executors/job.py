@@ -14,9 +14,13 @@ from ..errors import MaterialiseError
 from ..forms import Form
 from ..plan import Operand, TensorPlan
 from .operands import Operands
+from .tensors import ChangedTensor
 
-BLOCK_ELEMENTS = 1 << 20
-"""About how many elements are computed at a time by one thread."""
+LARGE = 1 << 20
+"""Tensors with more elements are worth more than one thread."""
+_STREAMED, _CACHED = 1 << 20, 1 << 17
+"""About how many elements are computed at a time: by a kernel that reads what is stored, and where intermediate
+results are to stay in the cache."""
 
 
 class Job:
@@ -32,7 +36,7 @@ class Job:
     @property
     def is_large(self) -> bool:
         """Whether it is worth more than one thread."""
-        return self.target.numel() > BLOCK_ELEMENTS
+        return self.target.numel() > LARGE
 
     @property
     def goes_in_blocks(self) -> bool:
@@ -40,14 +44,19 @@ class Job:
         return self._form is not None or self._method.elementwise
 
     def blocks(self) -> list[tuple[int, int]]:
-        """First rows and the ones after the last, about BLOCK_ELEMENTS elements each."""
-        step = max(BLOCK_ELEMENTS // max(self._columns, 1), 1)
+        """First rows and the ones after the last of parts that are computed one at a time."""
+        if self.target.device.type != "cpu":
+            return [(0, self._rows)]
+        operands = [self._operands[operand] for operand in self._step.sources]
+        streamed = self._has_kernel and not any(isinstance(operand, ChangedTensor) for operand in operands)
+        step = max((_STREAMED if streamed else _CACHED) // max(self._columns, 1), 1)
         return [(start, min(start + step, self._rows)) for start in range(0, self._rows, step)]
 
     def run(self) -> None:
         """Computes all of it."""
         if self.goes_in_blocks:
-            self.run_rows((0, self._rows))
+            for rows in self.blocks():
+                self.run_rows(rows)
             return
         base, sources = self._whole
         base = None if base is None else self._cast(base)
@@ -55,7 +64,7 @@ class Job:
 
     def run_on_device(self) -> torch.Tensor:
         """Computes all of it on the target's device; returns, there, whether it is finite, without waiting for it."""
-        if self._form is None or not kernels.runs(self._form, self._step.dtype, self.target):
+        if self._form is None or not self._has_kernel:
             self.run()
             return torch.ones((), dtype=torch.bool, device=self.target.device)
         base, sources = self._whole
@@ -72,8 +81,7 @@ class Job:
         target = self.target.view(-1)[first:last]
         base = None if self._step.base is None else self._part(self._step.base, rows)
         sources = [self._part(source, rows) for source in self._step.sources]
-        on_cpu = target.device.type == "cpu"
-        if self._form is not None and on_cpu and kernels.runs(self._form, self._step.dtype, target):
+        if self._form is not None and self._has_kernel and target.device.type == "cpu":
             if not kernels.run(self._form, base, sources, target, first):
                 raise self.not_finite()
             return
@@ -88,6 +96,10 @@ class Job:
         if not isinstance(self._method, OnePassMethod) or not self._step.dtype.is_floating_point:
             return None
         return self._method.form(*self._whole, self._parameters)
+
+    @property
+    def _has_kernel(self) -> bool:
+        return self._form is not None and kernels.runs(self._form, self._step.dtype, self.target)
 
     @cached_property
     def _parameters(self) -> MergeParameters:

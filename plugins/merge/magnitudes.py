@@ -12,6 +12,7 @@ import torch
 from ...core import kernels
 
 _LEVELS = 1 << 12
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Magnitudes:
         if ends.numel() > _LEVELS:
             shares = torch.linspace(0, int(last), _LEVELS, device=values.device, dtype=torch.float64).long()
             chosen = torch.searchsorted(ends, shares)
-            ends = ends[torch.cat([chosen, (chosen - 1).clamp_(min=0)]).unique()]  # frequent ones on their own
+            ends = ends[torch.unique(torch.cat([chosen, (chosen - 1).clamp_(min=0)]))]  # frequent ones on their own
         starts = torch.cat([torch.zeros_like(ends[:1]), ends[:-1] + 1])
         found = (values.numel() - starts, values[starts], values[ends])
         return cls(values.numel(), *(part.flip(0).cpu().numpy() for part in found))
@@ -72,7 +73,11 @@ class Magnitudes:
 
 def _values(base: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     work = torch.float64 if base.dtype == torch.float64 else torch.float32
-    return (source.to(work) - base.to(work)).abs_().reshape(-1)
+    values = torch.empty(base.numel(), dtype=work, device=base.device)
+    parts = (tensor.reshape(-1).split(_BLOCK) for tensor in (values, source, base))
+    for target, one, zero in zip(*parts, strict=True):  # whole copies in float32 would take three times the memory
+        torch.sub(one.to(work), zero.to(work), out=target).abs_()
+    return values
 
 
 def _ascending(values: torch.Tensor) -> torch.Tensor:
