@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from .checkpoints import Checkpoint
+from .checkpoints.base import listed
 from .embeddings import is_input_embedding
 from .errors import CheckpointError
 from .layout import place_of
@@ -32,6 +33,14 @@ class VocabularyChange:
     moved: int
     added: tuple[str, ...]
     dropped: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = (
+            [f"{self.rows} rows", f"{self.moved} numbered anew"] if self.moved else [f"{self.rows} rows"]
+        )
+        parts += [f"lacks {_named(self.added)}"] if self.added else []
+        parts += [f"loses {_named(self.dropped)}"] if self.dropped else []
+        return f"{self.reference}: {', '.join(parts)}"
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,10 @@ def embedding_rows(checkpoint: Checkpoint) -> int:
     raise CheckpointError(
         f"{checkpoint.reference} has no input embedding known by its name; its tokens cannot be moved"
     )
+
+
+def _named(tokens: tuple[str, ...]) -> str:
+    return f"{len(tokens)} {'token' if len(tokens) == 1 else 'tokens'} ({listed(map(repr, tokens))})"
 
 
 def _rows(tokens: Mapping[str, int], own: Mapping[str, int], count: int) -> torch.Tensor:

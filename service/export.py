@@ -86,6 +86,10 @@ def _export_recipe(file: Path, folder: Path, kind: str) -> None:
         sources = SourceSet(recipe.base_model, recipe.references, file.resolve().parent, tell)
         include_statistics(sources, needed_statistics(recipe).values(), file.resolve().parent, tell)
     planned = plan(recipe, sources)
+    if planned.vocabulary is not None:
+        console().print(f"{planned.vocabulary.size} rows for {len(planned.vocabulary.tokens)} tokens, made from")
+        for change in planned.vocabulary.changes:
+            console().print(f"  {change}", markup=False, soft_wrap=True)
     with working(console(), f"Writing {file.name} to {folder}"):
         exporter.write(planned, folder)
 
