@@ -55,10 +55,10 @@ def merge_needs(planned: Plan, device: torch.device | str = "cpu") -> MergeNeeds
     targets = [(t, torch.empty(t.info.shape, dtype=t.info.dtype, device=device)) for t in sample]
     share = sum(moved[tensor.name] for tensor in sample) / max(sum(moved.values()), 1)
     try:
-        compute_all(targets, Operands(planned.sources))  # kernels are compiled once
+        compute_all(targets, Operands(planned.sources, device=device))  # kernels are compiled once
     except MaterialiseError:  # of some candidates only, perhaps: no reason to refuse the study
         return MergeNeeds(None, None, 0, sum(moved.values()))
-    operands = Operands(planned.sources, keep=True)
+    operands = Operands(planned.sources, keep=True, device=device)
     first = _seconds(lambda: compute_all(targets, operands), targets[0][1].device)
     again = min(_seconds(lambda: compute_all(targets, operands), targets[0][1].device) for _ in range(5))
     kept = sum(

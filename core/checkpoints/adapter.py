@@ -76,8 +76,12 @@ class AdapterCheckpoint(Checkpoint):
         return self.base.stored_dtype(name)
 
     def is_mapped(self, name: str) -> bool:
-        """Whether the base's is; a change is added to it row by row."""
-        return self.base.is_mapped(name)
+        """Whether the base's is; a change is added to that row by row."""
+        return name in self._pairs or self.base.is_mapped(name)
+
+    def release(self) -> None:
+        """See `Checkpoint.release`; the base is released on its own."""
+        self._file.release()
 
     def weight_files(self) -> tuple[Path, ...]:
         """The base's files, then the adapter's weights and config (which holds the scale)."""

@@ -97,6 +97,9 @@ class Checkpoint(ABC):
         """Whether `read` gives a part of a file that is mapped into memory, not a tensor made for the occasion."""
         return True
 
+    def release(self) -> None:  # noqa: B027  (most map nothing)
+        """Gives back what of the files is mapped into memory, as soon as the tensors that were read are gone."""
+
     @abstractmethod
     def weight_files(self) -> tuple[Path, ...]:
         """The files that the weights come from."""

@@ -42,17 +42,30 @@ class SafetensorsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._file: Any = safe_open(path, framework="pt").__enter__()  # type: ignore[no-untyped-call]
-            self.tensors = {name: self._info(name) for name in self._file.keys()}  # noqa: SIM118  (no mapping)
-            self.metadata: dict[str, str] = self._file.metadata() or {}
-        except FileNotFoundError:
-            raise CheckpointError(f"{path} is missing") from None
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path} is truncated or damaged ({error}); fetch or export it again") from error
+        self._opened: Any = None
+        file = self._file
+        self.tensors = {name: self._info(file, name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+        self.metadata: dict[str, str] = file.metadata() or {}
 
-    def _info(self, name: str) -> TensorInfo:
-        stored = self._file.get_slice(name)
+    @property
+    def _file(self) -> Any:
+        if self._opened is None:
+            try:
+                self._opened = safe_open(self.path, framework="pt").__enter__()  # type: ignore[no-untyped-call]
+            except FileNotFoundError:
+                raise CheckpointError(f"{self.path} is missing") from None
+            except (SafetensorError, OSError) as error:
+                raise CheckpointError(
+                    f"{self.path} is truncated or damaged ({error}); fetch or export it again"
+                ) from error
+        return self._opened
+
+    def release(self) -> None:
+        """Gives back the memory that the file is mapped into, when its tensors are gone; it is opened again to read."""
+        self._opened = None
+
+    def _info(self, file: Any, name: str) -> TensorInfo:
+        stored = file.get_slice(name)
         dtype = stored.get_dtype()
         if dtype not in DTYPES:
             raise CheckpointError(f"{self.path}: {name} has dtype {dtype}, which is not supported")
@@ -115,6 +128,11 @@ class SafetensorsCheckpoint(Checkpoint):
     def _stored_config(self) -> dict[str, Any]:
         path = self.directory / "config.json"
         return read_json(path) if path.is_file() else {}
+
+    def release(self) -> None:
+        """See `Checkpoint.release`."""
+        for file in self._files:
+            file.release()
 
     def weight_files(self) -> tuple[Path, ...]:
         """The safetensors files."""

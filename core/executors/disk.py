@@ -55,6 +55,7 @@ def write_model(
             ) as file:
                 for tensor in shard:
                     file.write(tensor.name, compute(tensor, operands))
+                    _release(plan, tensor)
                     done += 1
                     progress(done, len(plan.tensors))
         if len(shards) > 1:
@@ -63,6 +64,14 @@ def write_model(
         write_tokenizer(plan, partial)
         (partial / "recipe.yaml").write_text(plan.recipe.to_yaml(), encoding="utf-8")
         (partial / "README.md").write_text(model_card(plan, directory.name), encoding="utf-8")
+
+
+def _release(plan: Plan, tensor: TensorPlan) -> None:
+    """What was read of mapped files would otherwise count as this process's memory until they are closed."""
+    for step in tensor.steps:
+        for operand in (step.base, *step.sources):
+            if operand is not None:
+                plan.sources[operand.checkpoint].release()
 
 
 @contextmanager

@@ -74,9 +74,10 @@ class Magnitudes:
 def _values(base: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     work = torch.float64 if base.dtype == torch.float64 else torch.float32
     values = torch.empty(base.numel(), dtype=work, device=base.device)
-    parts = (tensor.reshape(-1).split(_BLOCK) for tensor in (values, source, base))
-    for target, one, zero in zip(*parts, strict=True):  # whole copies in float32 would take three times the memory
-        torch.sub(one.to(work), zero.to(work), out=target).abs_()
+    one, zero = source.reshape(-1), base.reshape(-1)
+    for start in range(0, base.numel(), _BLOCK):  # whole copies in float32 would take three times the memory
+        block = slice(start, start + _BLOCK)
+        torch.sub(one[block].to(work), zero[block].to(work), out=values[block]).abs_()
     return values
 
 

@@ -140,3 +140,35 @@ print(os.listdir({str(tmp_path / "small")!r}))
         pytest.skip("mounting is not allowed here")
     assert "failed (No space left on device) and nothing was kept" in done.stdout, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+def test_a_run_killed_half_way_leaves_nothing_under_the_final_name(planned, checkpoints, folder, tmp_path):
+    program = f"""
+import os, signal
+from pathlib import Path
+from heterosis.core.checkpoints import SourceSet
+from heterosis.core.executors import write_model
+from heterosis.core.plan import plan
+from heterosis.core.recipe import Recipe
+
+def killed_half_way(done, whole):
+    if 2 * done >= whole:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sources = SourceSet("base", ["one", "two"], Path({str(checkpoints)!r}))
+out = Path({str(folder / "out")!r})
+write_model(plan(Recipe.from_yaml({TIES!r}), sources), out, shard_bytes=40_000, progress=killed_half_way)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (folder / "out").exists()
+    (partial,) = folder.iterdir()  # what nobody could tidy up: hidden, and under another name
+    assert partial.name.startswith(".out-")
+    assert list(partial.glob("*.safetensors"))
+    assert not (partial / "config.json").exists()
+    write_model(planned(TIES), folder / "out", shard_bytes=40_000)
+    whole = SafetensorsCheckpoint(folder / "out")
+    assert set(whole.tensors) == {tensor.name for tensor in planned(TIES).tensors}
+    for left in folder.iterdir():
+        left.rename(tmp_path / left.name.lstrip("."))
