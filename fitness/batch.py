@@ -9,7 +9,7 @@ import torch
 
 from .token_tree import TokenTree
 
-_TOKENS_OF_A_PASS = 64
+_TOKENS_OF_A_PASS = 32
 """How many tokens cost about as much as there being one more forward pass."""
 
 

@@ -9,16 +9,20 @@ from typing import NamedTuple, TypeAlias
 
 from ..core.checkpoints.adapter import AdapterCheckpoint
 from ..core.contracts import LanguageModel
-from ..core.errors import MaterialiseError
+from ..core.errors import EvaluationError, MaterialiseError
 from ..core.executors import LiveExecutor
 from ..core.plan import Plan, plan
 from ..core.recipe import Recipe
 from ..core.space import Space
+from .first_request import FirstRequest
 from .item_sets import StagedItems
 from .low_rank import Coefficients, coefficients
 from .low_rank_rows import LowRankRows
 from .population_model import PopulationModel
 from .transformers_model import TransformersModel
+
+_TOKENS = 4096
+"""With more tokens than this to be read for each candidate, low-rank terms cost more than the merge they save."""
 
 Score: TypeAlias = Callable[[str, StagedItems, LanguageModel], tuple[float, ...]]
 """Asks a model the items of the task of this name, and checks the scores."""
@@ -52,14 +56,19 @@ class Population:
         if len(members) < 2 or not self._rows.complete:
             return {}
         try:
+            first = [FirstRequest(group) for group in items.values()]
+            if sum(map(self._model.tokens, first)) > _TOKENS:
+                return {}
             self._resident()[0].materialise(self._base)
-        except MaterialiseError:
+        except (EvaluationError, MaterialiseError):
             return {}
         self._rows.set([found for _, found in members.values()])
         asked = [Asked(planned, {}) for planned, _ in members.values()]
         sound = list(range(len(members)))
+        self._model.ask(sound)
+        with suppress(Exception):  # whatever it is, it comes again below and is known to be whose
+            self._model.foresee([request.choices for request in first if request.choices])
         for name, group in items.items():
-            self._model.ask(sound)
             for candidate in tuple(sound):
                 self._model.candidate = candidate
                 try:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from .first_request import FirstRequest
 from .forward_schedule import Forest, ForwardSchedule, Request, repeated
 from .generation import continue_greedily
 from .low_rank_rows import LowRankRows
@@ -50,6 +51,26 @@ class PopulationModel(TransformersModel):
         self.candidates = candidates
         self._figures_of.clear()
         self._texts_of.clear()
+
+    def foresee(self, questions: Sequence[tuple[tuple[str, tuple[str, ...]], ...]]) -> None:
+        """Answers, in the same forward passes, what several calls of `choice_log_likelihoods` are going to ask."""
+        asked = [tuple(request for request in question if request[1]) for question in questions]
+        whole = tuple(request for question in asked for request in question)
+        if len(asked) < 2 or not whole:
+            return
+        self.candidate = self.candidates[0]
+        self._run("choices", whole, lambda: [self._request(*request) for request in whole])
+        ends = np.cumsum([sum(len(continuations) for _, continuations in question) for question in asked])
+        for candidate, figures in self._figures_of["choices", whole].items():
+            for question, part in zip(asked, np.split(figures, ends[:-1]), strict=True):
+                self._figures_of.setdefault(("choices", question), {})[candidate] = part
+
+    def tokens(self, first: FirstRequest) -> int:
+        """How many tokens a first request has, those shared within it counted again and again."""
+        starts = [(self._tokens.prompt(prompt), prompt, rest) for prompt, rest in first.choices if rest]
+        ends = (len(self._tokens.continuation(text, prompt)) for _, prompt, rest in starts for text in rest)
+        texts = (len(self._tokens.prompt(text)) for text in first.texts)
+        return sum(len(start) for start, _, _ in starts) + sum(ends) + sum(texts)
 
     def _run(
         self, kind: str, key: tuple[object, ...], requests: Callable[[], Sequence[Request]]

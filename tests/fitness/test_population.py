@@ -130,6 +130,32 @@ def test_later_candidates_that_ask_something_else_are_answered(folder_of, tokeni
     )
 
 
+def test_what_is_foreseen_is_answered_as_if_it_had_not_been(folder_of, tokenizer, monkeypatch):
+    space = space_of(folder_of("llama"))
+    alone, together, turn = both(space, drawn(space, 2), tokenizer)
+    turn(None)
+    others = tuple((prompt, choices[:1]) for prompt, choices in reversed(CHOICES))
+    together.foresee([tuple(CHOICES), others, (("empty", ()),)])
+    monkeypatch.setattr(type(alone), "_figures", None)
+    monkeypatch.setattr(type(together), "_figures", None)
+    found = []
+    for together.candidate in range(2):
+        found.append([together.choice_log_likelihoods(asked) for asked in (CHOICES, others)])
+    monkeypatch.undo()
+    for candidate in range(2):
+        turn(candidate)
+        for asked, figures in zip((CHOICES, others), found[candidate], strict=True):
+            expected = alone.choice_log_likelihoods(asked)
+            np.testing.assert_allclose(np.concatenate(figures), np.concatenate(expected), atol=1e-4)
+
+
+def test_long_items_are_left_to_be_evaluated_alone(evaluator_of, monkeypatch):
+    evaluator = evaluator_of()
+    recipes = drawn(evaluator.spec.space, 2)
+    monkeypatch.setattr("heterosis.fitness.population._TOKENS", 100)
+    assert evaluator.evaluate_together(recipes, "search") == [None, None]
+
+
 MERGES = [
     Merge("task_arithmetic", groups="layers:2", weight=(-1.0, 1.5), normalize=True, **{"lambda": 0.7}),
     Merge("task_arithmetic", by_module=True, weight=(0.1, 1.5)),
