@@ -35,9 +35,7 @@ class VocabularyChange:
     dropped: tuple[str, ...]
 
     def __str__(self) -> str:
-        parts = (
-            [f"{self.rows} rows", f"{self.moved} numbered anew"] if self.moved else [f"{self.rows} rows"]
-        )
+        parts = [f"{self.rows} rows", f"{self.moved} numbered anew"] if self.moved else [f"{self.rows} rows"]
         parts += [f"lacks {_named(self.added)}"] if self.added else []
         parts += [f"loses {_named(self.dropped)}"] if self.dropped else []
         return f"{self.reference}: {', '.join(parts)}"
