@@ -153,7 +153,7 @@ class Float32Space(Space):
 
 
 def difference(evaluator: Evaluator) -> float:
-    """The largest difference of a choice's log-likelihood, in float32, over the items and some candidates."""
+    """The largest difference of a log-likelihood in float32, relative to those above 1, for some candidates."""
     own = evaluator.spec.space
     space = Float32Space.from_dict(own.to_dict(), own.relative_to)
     checkpoint = space.checkpoints[space.base]
@@ -167,7 +167,8 @@ def difference(evaluator: Evaluator) -> float:
         live.materialise(plan(recipe, space.checkpoints))
         for name, group in items.items():
             alone = np.array(log_likelihoods(name, group, model))
-            differences.append(float(np.abs(alone - np.array(together[number].scores[name])).max()))
+            apart = np.abs(alone - np.array(together[number].scores[name])) / np.maximum(np.abs(alone), 1)
+            differences.append(float(apart.max()))
     return max(differences)
 
 
