@@ -60,21 +60,16 @@ def _processors() -> list[Finding]:
 
 
 def _memory() -> Finding:
+    from ..core.preflight import available_memory
+
+    available = available_memory()
     try:
-        page = os.sysconf("SC_PAGE_SIZE")
-        whole, free = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
-    except (ValueError, OSError, AttributeError):  # not every system tells
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        available = None
+    if available is None:  # not every system tells
         return Finding("memory", "unknown")
-    return Finding("memory", f"{size(whole)}, {size(_available() or free)} available")
-
-
-def _available() -> int | None:
-    """What programs may still take, the file cache included, on Linux."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    return Finding("memory", f"{size(whole)}, {size(available)} available")
 
 
 def _accelerators() -> list[Finding]:
