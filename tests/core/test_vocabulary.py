@@ -75,6 +75,13 @@ def test_a_token_that_some_lack_gets_the_only_ones_row_or_the_mean(name, folder)
     assert torch.allclose(embedding[386:], embedding[:386].mean(0).expand(4, -1), atol=1e-6)
 
 
+def test_a_token_that_the_base_has_gets_the_bases_row_where_it_is_missing(folder):
+    write_tiny_with_tokens(folder / "base", seed=1, added=["<one>"])
+    vocabulary, merged = build(folder, MERGE + "tokenizer_source: base\n")
+    base, one = (rows(folder / model)["<one>"] for model in ("base", "one"))
+    assert torch.allclose(merged[EMBEDDINGS[0]][vocabulary["<one>"]], (2 * base + one) / 3)
+
+
 def test_a_listed_token_comes_from_where_the_policy_says(folder):
     tokens = (
         "tokens: {a: {source: one, force: true}, <both>: {source: {kind: model_token, model: two, token: b}}, "

@@ -46,11 +46,11 @@ tokenizer:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A base with spare rows, and models that add tokens, swap tokens and leave rows unused."""
+    """A base that shares a token with one model only, and models that add tokens, swap tokens and leave rows unused."""
     folder = tmp_path_factory.mktemp("vocabularies")
     swap = [("a", "b"), ("Ġdog", "Ġthe")]
-    write_tiny_with_tokens(folder / "base", seed=1, spare_rows=5)
-    write_tiny_with_tokens(folder / "one", seed=2, added=["<|one|>", "<|both|>", "plain"])
+    write_tiny_with_tokens(folder / "base", seed=1, added=["<|ours|>"], spare_rows=5)
+    write_tiny_with_tokens(folder / "one", seed=2, added=["<|one|>", "<|both|>", "plain", "<|ours|>"])
     write_tiny_with_tokens(folder / "two", seed=3, added=["<|both|>", "<|two|>"], swapped=swap, spare_rows=3)
     write_tiny_with_tokens(folder / "three", seed=4, added=["<|three|>"], swapped=[("c", "d")])
     return folder
