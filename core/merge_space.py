@@ -162,7 +162,7 @@ class Merge:
         }
         return Recipe(
             merge_method=name,
-            base_model=base if plugin.base_required else None,
+            base_model=base if plugin.base_required or plugin.base_optional else None,
             models=tuple(RecipeModel(reference, per_source[label]) for label, reference in sources.items()),
             parameters=shared,
             dtype="float32",

@@ -77,7 +77,8 @@ class MergeMethod(ABC):
         `parameters.prepared`; `merge` must give the same without it. It should be much smaller than the tensors.
 
         Args:
-            base, sources: as for `merge`, but as stored: their dtypes may differ.
+            base, sources: as for `merge`, but their dtypes may differ: each is that of the arithmetic, or a part of it
+                (bfloat16 of float32, for example).
         """
         return None
 
@@ -114,9 +115,9 @@ class OnePassMethod(MergeMethod):
         """The form of this merge, or None if with these parameters there is none (then `merge` is called, of its own).
 
         Args:
-            base, sources: as stored: floating dtypes, which may differ; what is reduced over them (norms, thresholds)
-                is to be taken in float32 at least. Looking at a tensor may cost a pass over it, so a method that
-                knows enough from `parameters` should not.
+            base, sources: as for `prepare`; what is reduced over them (norms, thresholds) is to be taken in float32
+                at least. Looking at a tensor may cost a pass over it, so a method that knows enough from
+                `parameters` should not.
         """
 
     def merge(

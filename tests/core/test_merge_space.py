@@ -129,6 +129,13 @@ def test_a_parameter_is_searched_if_one_of_the_methods_does_whatever_their_order
     assert sorted(gene_names(Merge(methods))) == ["lambda", "method", "weight/it", "weight/math"]
 
 
+@pytest.mark.parametrize(("method", "base"), [("nuslerp", "base"), ("ties", "base"), ("linear", None)])
+def test_what_can_take_task_vectors_from_the_base_does(method, base):
+    merge = Merge(method)
+    genome = {gene.name: (gene.low + gene.high) / 2 for gene in merge.genes(list(SOURCES), 5)}
+    assert recipe_of(merge, genome).base_model == base
+
+
 def test_a_recipe_names_base_sources_seed_and_dtypes():
     recipe = recipe_of(Merge("ties", density=1.0), {"weight/math": 0.5, "weight/it": 1.0})
     assert recipe.base_model == "base"
