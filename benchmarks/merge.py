@@ -63,6 +63,8 @@ OF_ONE_SOURCE: dict[str, Parameters] = {"slerp": {"t": 0.4}, "nearswap": {"t": 0
 SHARES = {"linear": 0.5, "task_arithmetic": 0.5, "ties": 0.2, "dare_linear": 0.2, "dare_ties": 0.2}
 DEVICE_SHARES = {"linear": 0.6, "ties": 0.25}
 RATIOS = ("linear", "task_arithmetic", "ties")
+PATIENCE = 20.0
+"""Seconds that a method is given for its repetitions."""
 GROUPS = 5
 """Layer groups with weights of their own, of which a child changes one."""
 
@@ -182,8 +184,11 @@ def operands(models: Models, method: str) -> int:
 
 
 def ours(live: LiveExecutor, models: Models, method: str, repetitions: int) -> float:
-    recipes = [Recipe.from_dict(accepted(models, method, 0.3 + 0.02 * number)) for number in range(repetitions + 1)]
-    return median(build(live, models, recipe) for recipe in recipes)
+    """The median of some candidates after a first; of fewer, perhaps only the first, where that takes long."""
+    times: list[float] = []
+    while len(times) <= repetitions and sum(times) < PATIENCE:
+        times.append(build(live, models, Recipe.from_dict(accepted(models, method, 0.3 + 0.02 * len(times)))))
+    return median(times) if len(times) > 1 else times[0]
 
 
 def accepted(models: Models, method: str, weight: Any) -> Parameters:
