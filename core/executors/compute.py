@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
 import torch
@@ -32,7 +32,8 @@ def compute_all(
     """Computes planned tensors into tensors that are there: of the planned shapes and dtypes, contiguous.
 
     Args:
-        planned: small tensors are computed side by side, a thread each; large ones in blocks, if their method allows.
+        planned: small tensors are computed side by side, a thread each; then large ones in blocks, if their method
+            allows.
         done: called with each tensor when it is finished, perhaps from another thread.
 
     Raises:
@@ -42,18 +43,18 @@ def compute_all(
     jobs = [Job(tensor, operands, target) for tensor, target in planned]
     if on_device := [job for job in jobs if job.target.device.type != "cpu"]:
         _on_device(on_device, done)
-    _in_blocks((job for job in jobs if job.target.device.type == "cpu" and job.is_large), done)
+    large = [job for job in jobs if job.target.device.type == "cpu" and job.is_large]
+    small = [job for job in jobs if job.target.device.type == "cpu" and not job.is_large]
 
-    def whole(job: Job) -> None:
-        job.run()
-        done(job.tensor)
+    def begin_or_run(job: Job) -> None:
+        if job.is_large:
+            job.begin()
+        else:
+            job.run()
+            done(job.tensor)
 
-    in_threads(whole, (job for job in jobs if job.target.device.type == "cpu" and not job.is_large))
-
-
-def _in_blocks(jobs: Iterable[Job], done: Callable[[TensorPlan], None]) -> None:
-    """One after the other, all threads on one."""
-    for job in jobs:
+    in_threads(begin_or_run, [*large, *small])
+    for job in large:
         if job.goes_in_blocks:
             in_threads(job.run_rows, job.blocks())
         else:

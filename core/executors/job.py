@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 
 import torch
 
@@ -12,7 +11,7 @@ from .. import kernels, registry
 from ..contracts.merge_method import MergeMethod, MergeParameters, OnePassMethod
 from ..errors import MaterialiseError
 from ..forms import Form
-from ..plan import Operand, TensorPlan
+from ..plan import TensorPlan
 from .operands import Operands
 from .tensors import ChangedTensor
 
@@ -30,8 +29,20 @@ class Job:
         (self._step,) = tensor.steps
         self._operands = operands
         self._method: MergeMethod = registry.load("merge_methods", self._step.method)()
+        self._begun = False
+        self._form: Form | None = None
+        self._has_kernel = False
         self.tensor = tensor
         self.target = target
+
+    def begin(self) -> None:
+        """Learns what form the merge has, which may take a look at all of its tensors."""
+        if self._begun:
+            return
+        if isinstance(self._method, OnePassMethod) and self._step.dtype.is_floating_point:
+            self._form = self._method.form(*self._whole, self._parameters)
+        self._has_kernel = self._form is not None and kernels.runs(self._form, self._step.dtype, self.target)
+        self._begun = True
 
     @property
     def is_large(self) -> bool:
@@ -41,14 +52,16 @@ class Job:
     @property
     def goes_in_blocks(self) -> bool:
         """Whether parts of the tensor can be merged on their own."""
+        self.begin()
         return self._form is not None or self._method.elementwise
 
     def blocks(self) -> list[tuple[int, int]]:
         """First rows and the ones after the last of parts that are computed one at a time."""
-        if self.target.device.type != "cpu":
+        streamed = self._has_kernel and not any(
+            isinstance(self._operands[operand], ChangedTensor) for operand in self._step.sources
+        )
+        if self.target.device.type != "cpu" or (streamed and not self.is_large):
             return [(0, self._rows)]
-        operands = [self._operands[operand] for operand in self._step.sources]
-        streamed = self._has_kernel and not any(isinstance(operand, ChangedTensor) for operand in operands)
         step = max((_STREAMED if streamed else _CACHED) // max(self._columns, 1), 1)
         return [(start, min(start + step, self._rows)) for start in range(0, self._rows, step)]
 
@@ -64,6 +77,7 @@ class Job:
 
     def run_on_device(self) -> torch.Tensor:
         """Computes all of it on the target's device; returns, there, whether it is finite, without waiting for it."""
+        self.begin()
         if self._form is None or not self._has_kernel:
             self.run()
             return torch.ones((), dtype=torch.bool, device=self.target.device)
@@ -79,36 +93,29 @@ class Job:
         """Computes rows `rows[0]` to `rows[1]`, the latter not included."""
         first, last = rows[0] * self._columns, rows[1] * self._columns
         target = self.target.view(-1)[first:last]
-        base = None if self._step.base is None else self._part(self._step.base, rows)
-        sources = [self._part(source, rows) for source in self._step.sources]
-        if self._form is not None and self._has_kernel and target.device.type == "cpu":
-            if not kernels.run(self._form, base, sources, target, first):
+        base = None if self._step.base is None else self._operands[self._step.base]
+        sources = [self._operands[source] for source in self._step.sources]
+        if self._form is not None and self._has_kernel and self.target.device.type == "cpu":
+            ancestor = None if base is None else base.array(*rows)
+            arrays = [source.array(*rows) for source in sources]
+            if not kernels.run(self._form, ancestor, arrays, kernels.array(target), first):
                 raise self.not_finite()
             return
-        base, sources = None if base is None else self._cast(base), [self._cast(source) for source in sources]
+        origin = None if base is None else self._cast(base.rows(*rows))
+        parts = [self._cast(source.rows(*rows)) for source in sources]
         if self._form is None:
-            self._put(self._method.merge(base, sources, self._parameters), target)
+            self._put(self._method.merge(origin, parts, self._parameters), target)
         else:
-            self._put(self._form.apply(base, sources, first), target)
-
-    @cached_property
-    def _form(self) -> Form | None:
-        if not isinstance(self._method, OnePassMethod) or not self._step.dtype.is_floating_point:
-            return None
-        return self._method.form(*self._whole, self._parameters)
+            self._put(self._form.apply(origin, parts, first), target)
 
     @property
-    def _has_kernel(self) -> bool:
-        return self._form is not None and kernels.runs(self._form, self._step.dtype, self.target)
-
-    @cached_property
     def _parameters(self) -> MergeParameters:
         step = self._step
         prepared = self._operands.prepared(self._method, step)
         statistics = tuple(self._operands[operand].whole() for operand in step.statistics)
         return MergeParameters(step.per_source, step.shared, step.seed, prepared, statistics)
 
-    @cached_property
+    @property
     def _whole(self) -> tuple[torch.Tensor | None, Sequence[torch.Tensor]]:
         return self._operands.of(self._step)
 
@@ -119,9 +126,6 @@ class Job:
     @property
     def _columns(self) -> int:
         return self.target.numel() // max(self._rows, 1)
-
-    def _part(self, operand: Operand, rows: tuple[int, int]) -> torch.Tensor:
-        return self._operands[operand].rows(*rows)
 
     def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self.target.device, self._step.dtype)

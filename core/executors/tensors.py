@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from ..checkpoints import LowRankChange
+from ..kernels import STORED, Array, array
 
 
 class Tensor(ABC):
@@ -24,6 +26,10 @@ class Tensor(ABC):
     def rows(self, start: int, stop: int) -> torch.Tensor:
         """A part, flattened."""
 
+    def array(self, start: int, stop: int) -> Array:
+        """A part for kernels."""
+        return array(self.rows(start, stop))
+
 
 @dataclass(frozen=True)
 class StoredTensor(Tensor):
@@ -39,6 +45,19 @@ class StoredTensor(Tensor):
         """See `Tensor.rows`."""
         rows = self.tensor if self.tensor.dim() else self.tensor.view(1)
         return rows[start:stop].reshape(-1)
+
+    def array(self, start: int, stop: int) -> Array:
+        """See `Tensor.array`."""
+        if self._array is None:
+            return super().array(start, stop)
+        columns = self._array.size // self.tensor.shape[0] if self.tensor.dim() else 1
+        return self._array[start * columns : stop * columns]
+
+    @cached_property
+    def _array(self) -> Array | None:
+        """All of it for kernels, made once if that is no copy."""
+        shares = self.tensor.dtype in STORED and self.tensor.is_contiguous() and self.tensor.numel() > 0
+        return array(self.tensor) if shares else None
 
 
 @dataclass(frozen=True)

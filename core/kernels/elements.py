@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from numba import njit, types
 from numba.extending import intrinsic, overload
@@ -16,10 +18,25 @@ _U = np.uint32
 _INFINITE = _U(0x7F800000)
 
 
-def array(tensor: torch.Tensor) -> Any:
-    """The tensor's memory as a flat numpy array: float32, or uint16 for bfloat16."""
-    flat = tensor.detach().view(-1)
-    return flat.view(torch.uint16).numpy() if flat.dtype == torch.bfloat16 else flat.numpy()
+Array: TypeAlias = npt.NDArray[Any]
+"""What kernels read and write: one dimension, float32, or uint16 that stands for bfloat16."""
+
+
+def array(tensor: torch.Tensor) -> Array:
+    """The tensor flattened for kernels: its own memory if it is contiguous and of a dtype in `STORED`, else a copy."""
+    flat = tensor.detach().reshape(-1)
+    if flat.dtype == torch.bfloat16:
+        return flat.view(torch.uint16).numpy()
+    return flat.float().numpy()
+
+
+def alike(arrays: Sequence[Array]) -> tuple[Array, ...]:
+    """Arrays of one dtype: as they are, or all float32 if some are."""
+    if len({values.dtype for values in arrays}) == 1:
+        return tuple(arrays)
+    return tuple(
+        (values.astype(np.uint32) << 16).view(np.float32) if values.dtype == np.uint16 else values for values in arrays
+    )
 
 
 @intrinsic

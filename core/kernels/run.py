@@ -13,7 +13,7 @@ import torch
 from ..forms import Form, TaskVectorSum, Term, Thinning, WeightedSum, thinned
 from . import forms as kernels
 from . import magnitudes
-from .elements import STORED, array
+from .elements import STORED, Array, alike, array
 
 
 def runs(form: Form, work: torch.dtype, out: torch.Tensor) -> bool:
@@ -21,14 +21,12 @@ def runs(form: Form, work: torch.dtype, out: torch.Tensor) -> bool:
     return isinstance(form, WeightedSum | TaskVectorSum) and work == torch.float32 and out.dtype in STORED
 
 
-def run(
-    form: Form, base: torch.Tensor | None, sources: Sequence[torch.Tensor], out: torch.Tensor, first: int = 0
-) -> bool:
+def run(form: Form, base: Array | None, sources: Sequence[Array], out: Array, first: int = 0) -> bool:
     """Writes the form's result into `out`, with the same bits as `form.apply` in float32.
 
     Args:
-        base, sources: floating-point tensors on the CPU, of `out`'s number of elements.
-        out: contiguous, of one of the dtypes `STORED`.
+        base, sources: of `out`'s length, as `array` gives them.
+        out: as `array` gives it of a contiguous tensor of one of the dtypes `STORED`.
         first: number of the first element, from which random draws count.
 
     Returns:
@@ -39,13 +37,12 @@ def run(
         if form.base_weight:
             assert base is not None
             operands, weights = [base, *operands], [form.base_weight, *weights]
-        return bool(kernels.weighted_sum(_alike(operands), np.array(weights, np.float32), array(out)))
+        return bool(kernels.weighted_sum(alike(operands), np.array(weights, np.float32), out))
     assert isinstance(form, TaskVectorSum)
     assert base is not None
-    (origin,) = _alike([base])
     weights_of_terms = np.array([term.weight for term in form.terms], np.float32)
-    common = (origin, _alike(sources), weights_of_terms, *_thinning(form.terms))
-    rest = (np.float32(form.factor), np.uint32(first & 0xFFFFFFFF), array(out))
+    common = (base, alike(sources), weights_of_terms, *_thinning(form.terms))
+    rest = (np.float32(form.factor), np.uint32(first & 0xFFFFFFFF), out)
     if form.consensus:
         shares = weights_of_terms if form.normalize else np.zeros_like(weights_of_terms)
         return bool(kernels.agreed_sum(*common, shares, *rest))
@@ -58,7 +55,7 @@ def magnitude_sum(base: torch.Tensor, source: torch.Tensor, term: Term) -> float
         kept = thinned(source.float(), base.float(), replace(term, scale=1.0))
         return float(kept.abs().sum(dtype=torch.float64))
     bounds, draws, _ = _thinning([term])
-    return float(magnitudes.magnitude_sum(_alike([base])[0], _alike([source])[0], bounds, draws))
+    return float(magnitudes.magnitude_sum(array(base), array(source), bounds, draws))
 
 
 def magnitudes_between(
@@ -67,7 +64,7 @@ def magnitudes_between(
     """The task vector's magnitudes in [low, high], in order, of which there are `count`."""
     found = np.empty(count, np.float32)
     limits = np.float32(low), np.float32(high)
-    written = magnitudes.magnitudes_between(_alike([base])[0], _alike([source])[0], *limits, found)
+    written = magnitudes.magnitudes_between(array(base), array(source), *limits, found)
     assert written == count
     return found
 
@@ -80,11 +77,3 @@ def _thinning(terms: Sequence[Term]) -> tuple[Any, Any, Any]:
         None if draws is None else np.array(draws, np.uint32),
         None if scales is None else np.array(scales, np.float32),
     )
-
-
-def _alike(tensors: Sequence[torch.Tensor]) -> tuple[Any, ...]:
-    """Arrays of one dtype: the stored one if all share it and kernels read it, else float32."""
-    (dtype, *others) = {tensor.dtype for tensor in tensors}
-    if others or dtype not in STORED:
-        dtype = torch.float32
-    return tuple(array(tensor.to(dtype).contiguous()) for tensor in tensors)

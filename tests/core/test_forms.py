@@ -42,6 +42,12 @@ def merges(draw):
     return form, make(), [make() for _ in terms]
 
 
+def run(form, base, sources, out, first=0):
+    """The kernel on tensors."""
+    arrays = [kernels.array(source) for source in sources]
+    return kernels.run(form, None if base is None else kernels.array(base), arrays, kernels.array(out), first)
+
+
 def bits(tensor):
     return tensor.contiguous().view({4: torch.int32, 2: torch.int16}[tensor.element_size()])
 
@@ -53,7 +59,7 @@ def test_a_kernel_gives_the_bits_of_plain_torch(merge, out, first):
     expected = form.apply(base.float(), [source.float() for source in sources], first).to(out)
     found = torch.empty(base.shape, dtype=out)
     assert kernels.runs(form, torch.float32, found)
-    assert kernels.run(form, base, sources, found, first)
+    assert run(form, base, sources, found, first)
     assert torch.equal(bits(found), bits(expected))
 
 
@@ -84,17 +90,17 @@ def test_blocks_give_the_bits_of_the_whole(merge, size):
 def test_what_is_not_finite_is_told(form, out, value):
     base, sources = torch.zeros(5000), [torch.ones(5000), torch.ones(5000)]
     target = torch.empty(5000, dtype=out)
-    assert kernels.run(form, base, sources, target)
+    assert run(form, base, sources, target)
     sources[0][4321] = value
     finite = form.apply(base, sources).to(out).isfinite().all()
-    assert kernels.run(form, base, sources, target) == bool(finite)
+    assert run(form, base, sources, target) == bool(finite)
 
 
 def test_overflow_of_bfloat16_is_told():
     largest = torch.full((3,), 3.4e38)
-    assert kernels.run(WeightedSum((1.0,)), None, [largest], torch.empty(3))
+    assert run(WeightedSum((1.0,)), None, [largest], torch.empty(3))
     stored = torch.empty(3, dtype=torch.bfloat16)
-    assert kernels.run(WeightedSum((1.0,)), None, [largest], stored) == bool(largest.bfloat16().isfinite().all())
+    assert run(WeightedSum((1.0,)), None, [largest], stored) == bool(largest.bfloat16().isfinite().all())
 
 
 def test_a_smaller_probability_draws_a_part_of_what_a_larger_one_draws():

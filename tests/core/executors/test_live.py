@@ -119,7 +119,7 @@ def test_what_stops_a_build_half_way_leaves_the_next_one_right(executor, planned
     def failing(form, base, parts, target, first):
         finite = run(form, base, parts, target, first)
         if next(calls) == nth:
-            target.fill_(7.0)
+            target.fill(7)
             raise error
         return finite
 
