@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import scipy.linalg
 import torch
 
 from ...core.contracts import MergeMethod, MergeParameters
@@ -83,7 +84,22 @@ def _decomposed(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch
         left, values, right = _decomposed(matrix.T)
         return right.T, values, left.T
     if rows < _LONG * columns:
-        return tuple(torch.linalg.svd(matrix, full_matrices=False))
+        return _svd(matrix)
     span, small = torch.linalg.qr(matrix)
-    left, values, right = torch.linalg.svd(small, full_matrices=False)
+    left, values, right = _svd(small)
     return span @ left, values, right
+
+
+def _svd(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    try:
+        return tuple(torch.linalg.svd(matrix, full_matrices=False))
+    except torch.linalg.LinAlgError:
+        # divide and conquer may give up on many equal singular values; the older, slower algorithm does not
+        left, values, right = scipy.linalg.svd(
+            matrix.double().cpu().numpy(), full_matrices=False, lapack_driver="gesvd"
+        )
+        return (
+            torch.from_numpy(left).to(matrix),
+            torch.from_numpy(values).to(matrix),
+            torch.from_numpy(right).to(matrix),
+        )

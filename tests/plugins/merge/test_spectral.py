@@ -234,3 +234,16 @@ def test_rounding_is_no_direction(shape):
     low_rank = of_rank(shape, 5, 15).float()
     assert singular_triples(low_rank).values.numel() == 5
     assert singular_triples(random(shape, 16)[0].float()).values.numel() == min(shape)
+
+
+def test_a_decomposition_that_does_not_converge_is_made_another_way(monkeypatch):
+    matrix = torch.randn(12, 5, generator=torch.Generator().manual_seed(3))
+    expected = singular_triples(matrix)
+
+    def failing(*_, **__):
+        raise torch.linalg.LinAlgError("did not converge")
+
+    monkeypatch.setattr(torch.linalg, "svd", failing)
+    found = singular_triples(matrix)
+    assert torch.allclose(found.values, expected.values, atol=1e-5)
+    assert torch.allclose(found.left * found.values @ found.right, matrix, atol=1e-5)
