@@ -93,7 +93,7 @@ def _decomposed(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch
 def _svd(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     try:
         return tuple(torch.linalg.svd(matrix, full_matrices=False))
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         # divide and conquer may give up on many equal singular values; the older, slower algorithm does not
         left, values, right = scipy.linalg.svd(
             matrix.double().cpu().numpy(), full_matrices=False, lapack_driver="gesvd"
