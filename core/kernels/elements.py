@@ -62,8 +62,8 @@ def as_bits(_: Any, number: Any) -> Any:
 
 
 def wide(stored: Any) -> Any:
-    """The float32 of an array's element."""
-    raise NotImplementedError
+    """The float32 of an array's element. For kernels only: numba puts what fits the dtype in its place."""
+    raise NotImplementedError("call it from a compiled kernel")
 
 
 @overload(wide, inline="always")
@@ -74,8 +74,11 @@ def _wide(stored):  # type: ignore[no-untyped-def]  # numba compares signatures,
 
 
 def narrow(value: Any, target: Any) -> Any:
-    """A float32 as an element of the array `target`: rounded to the nearest, ties to even, if that is bfloat16."""
-    raise NotImplementedError
+    """A float32 as an element of the array `target`: rounded to the nearest, ties to even, if that is bfloat16.
+
+    For kernels only, as `wide`.
+    """
+    raise NotImplementedError("call it from a compiled kernel")
 
 
 @overload(narrow, inline="always")

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
-
 import torch
 
-from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
-from ...core.forms import TaskVectorSum, Term
-from ...core.kernels import magnitude_sum
-from .dare import rescaled
-from .magnitudes import Magnitudes, magnitudes
-from .task_vectors import DENSITY, LAMBDA, WEIGHT, task_vector_sum
+from ...core.contracts import MergeParameters, ParameterSpec
+from .magnitudes import Magnitudes
+from .task_vectors import DENSITY, LAMBDA, WEIGHT
+from .trimming import TrimmingMethod
 
 
-class _Breadcrumbs(OnePassMethod):
-    consensus: ClassVar[bool]
+class _Breadcrumbs(TrimmingMethod):
     parameters = (
         WEIGHT,
         DENSITY,
@@ -25,31 +19,14 @@ class _Breadcrumbs(OnePassMethod):
         ParameterSpec("rescale", "shared", default=False),
         LAMBDA,
     )
-    keeps_base = True
     paper = "https://arxiv.org/abs/2312.06795"
 
-    def prepare(self, base: torch.Tensor | None, sources: Sequence[torch.Tensor]) -> Any:
-        """The magnitudes of each task vector."""
-        assert base is not None
-        return magnitudes(base, sources)
-
-    def form(
-        self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
-    ) -> TaskVectorSum:
-        """The base plus the sum of the task vectors between their thresholds."""
-        assert base is not None
-        known: Sequence[Magnitudes] = parameters.prepared or magnitudes(base, sources)
+    def thresholds(
+        self, parameters: MergeParameters, number: int, known: Magnitudes, base: torch.Tensor, source: torch.Tensor
+    ) -> tuple[float, float]:
+        """Those of the share `density` below the share `gamma`."""
         own = parameters.per_source
-        terms = []
-        for number, (weight, density, gamma) in enumerate(
-            zip(own["weight"], own["density"], own["gamma"], strict=True)
-        ):
-            term = Term(weight, *kept_between(density, gamma, known[number], base, sources[number]))
-            if parameters.shared["rescale"] and not term.is_plain:
-                norm = magnitude_sum(base, sources[number], Term(1.0))
-                term = rescaled(term, norm, base, sources[number])
-            terms.append(term)
-        return task_vector_sum(terms, parameters, self.consensus)
+        return kept_between(own["density"][number], own["gamma"][number], known, base, source)
 
 
 class Breadcrumbs(_Breadcrumbs):

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 
 from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
 from ...core.forms import TaskVectorSum, Term
-from ...core.kernels import magnitude_sum
 from ...core.seeds import derived_seed
-from .task_vectors import DENSITY, LAMBDA, WEIGHT, task_vector_sum
-
-_SMALLEST_NORM = 1e-7
+from .task_vectors import DENSITY, LAMBDA, WEIGHT, norm, rescaled, task_vector_sum
 
 
 class _Dare(OnePassMethod):
@@ -33,7 +29,7 @@ class _Dare(OnePassMethod):
     def prepare(self, base: torch.Tensor | None, sources: Sequence[torch.Tensor]) -> Any:
         """The l1 norm of each task vector."""
         assert base is not None
-        return [magnitude_sum(base, source, Term(1.0)) for source in sources]
+        return [norm(base, source) for source in sources]
 
     def form(
         self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
@@ -68,9 +64,3 @@ class DareTies(_Dare):
 
     name = "dare_ties"
     consensus = True
-
-
-def rescaled(term: Term, norm: float, base: torch.Tensor, source: torch.Tensor) -> Term:
-    """The term with the scale that gives what it keeps the l1 norm of the whole task vector, which is `norm`."""
-    kept = magnitude_sum(base, source, term)
-    return replace(term, scale=norm / kept) if min(norm, kept) >= _SMALLEST_NORM else term

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
 
 import torch
 
-from ...core.contracts import MergeParameters, OnePassMethod, ParameterSpec
-from ...core.forms import TaskVectorSum, Term
-from ...core.kernels import magnitude_sum
-from .dare import rescaled
-from .magnitudes import Magnitudes, kept_largest, magnitudes
-from .task_vectors import DENSITY, LAMBDA, WEIGHT, task_vector_sum
+from ...core.contracts import MergeParameters, ParameterSpec
+from .magnitudes import Magnitudes, kept_largest
+from .task_vectors import DENSITY, LAMBDA, WEIGHT
+from .trimming import TrimmingMethod
 
 
-class Ties(OnePassMethod):
+class Ties(TrimmingMethod):
     """Task vectors are trimmed to their largest elements, then summed where they agree with the elected sign.
 
     `weight` and `density` (share of elements kept, default 1) of each source; `normalize` (default true); `rescale`
@@ -30,26 +27,11 @@ class Ties(OnePassMethod):
         ParameterSpec("rescale", "shared", default=False),
         LAMBDA,
     )
-    keeps_base = True
+    consensus = True
     paper = "https://arxiv.org/abs/2306.01708"
 
-    def prepare(self, base: torch.Tensor | None, sources: Sequence[torch.Tensor]) -> Any:
-        """The magnitudes of each task vector."""
-        assert base is not None
-        return magnitudes(base, sources)
-
-    def form(
-        self, base: torch.Tensor | None, sources: Sequence[torch.Tensor], parameters: MergeParameters
-    ) -> TaskVectorSum:
-        """The base plus the merged, trimmed task vectors."""
-        assert base is not None
-        known: Sequence[Magnitudes] = parameters.prepared or magnitudes(base, sources)
-        densities = parameters.per_source["density"]
-        terms = []
-        for number, (weight, density) in enumerate(zip(parameters.per_source["weight"], densities, strict=True)):
-            source = sources[number]
-            term = Term(weight, low=kept_largest(density, known[number], base, source))
-            if parameters.shared["rescale"] and not term.is_plain:
-                term = rescaled(term, magnitude_sum(base, source, Term(1.0)), base, source)
-            terms.append(term)
-        return task_vector_sum(terms, parameters, consensus=True)
+    def thresholds(
+        self, parameters: MergeParameters, number: int, known: Magnitudes, base: torch.Tensor, source: torch.Tensor
+    ) -> tuple[float, float]:
+        """Those of the largest share `density`."""
+        return kept_largest(parameters.per_source["density"][number], known, base, source), math.inf
