@@ -9,7 +9,18 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from .contracts import Bridge, Executor, Exporter, MergeMethod, Objective, Optimizer, Provider, Statistics, Task
+from .contracts import (
+    Bridge,
+    Estimator,
+    Executor,
+    Exporter,
+    MergeMethod,
+    Objective,
+    Optimizer,
+    Provider,
+    Statistics,
+    Task,
+)
 from .errors import PluginError, did_you_mean
 
 CONTRACTS: Mapping[str, type[Any]] = {
@@ -19,6 +30,7 @@ CONTRACTS: Mapping[str, type[Any]] = {
     "optimizers": Optimizer,
     "exporters": Exporter,
     "executors": Executor,
+    "estimators": Estimator,
     "providers": Provider,
     "statistics": Statistics,
     "bridges": Bridge,

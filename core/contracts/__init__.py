@@ -1,6 +1,7 @@
 """The plugin contracts: a small abstract class each, with shapes, units and errors in its docstring."""
 
 from .bridge import Bridge
+from .estimator import Estimator, References, Scores
 from .executor import Executor
 from .exporter import Exporter
 from .language_model import LanguageModel
@@ -14,6 +15,7 @@ from .task import Item, Task
 __all__ = [
     "Bridge",
     "Direction",
+    "Estimator",
     "Executor",
     "Exporter",
     "Item",
@@ -27,6 +29,8 @@ __all__ = [
     "ParameterSpec",
     "Proposal",
     "Provider",
+    "References",
+    "Scores",
     "Statistics",
     "Task",
     "Told",
