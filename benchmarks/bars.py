@@ -17,15 +17,26 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Bar:
-    """A figure that must not fall below (`at_least`) a bound."""
+    """A figure that must not fall below a bound (`at_least`), or not rise above it (`at_most`); give one of them."""
 
     name: str
     value: float
-    at_least: float
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"the bar {self.name!r} needs either at_least or at_most")
 
     @property
     def met(self) -> bool:
-        return self.value >= self.at_least
+        if self.at_most is not None:
+            return self.value <= self.at_most
+        return self.at_least is not None and self.value >= self.at_least
+
+    @property
+    def bound(self) -> str:
+        return f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -57,7 +68,7 @@ def finish(
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 110).print(table)
     for bar in bars:
-        print(f"{bar.name}: {bar.value:.2f}, bound >= {bar.at_least:g}, {'met' if bar.met else 'MISSED'}")
+        print(f"{bar.name}: {bar.value:.2f}, bound {bar.bound}, {'met' if bar.met else 'MISSED'}")
     if json_file is not None:
         content = {
             "title": title,
