@@ -1,0 +1,1 @@
+"""Item response models: the probability that a model answers an item rightly, from its ability and the item's parameters."""
