@@ -6,9 +6,10 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -58,9 +59,14 @@ def processor() -> str:
 
 
 def finish(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], bars: Sequence[Bar], json_file: Path | None
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    bars: Sequence[Bar],
+    json_file: Path | None,
+    details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Prints the table and a line per bar, writes the JSON, and exits with 1 if a bar is missed."""
+    """Prints the table and a line per bar, writes the JSON (with `details`), and exits with 1 if a bar is missed."""
     table = Table(title=f"{title}\non {processor()}", title_justify="left")
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place == 0 else "right")
@@ -76,6 +82,7 @@ def finish(
             "columns": list(columns),
             "rows": [list(row) for row in rows],
             "bars": [{**asdict(bar), "met": bar.met} for bar in bars],
+            **(details or {}),
         }
         json_file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     sys.exit(0 if all(bar.met for bar in bars) else 1)
