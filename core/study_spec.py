@@ -38,6 +38,7 @@ class TaskSpec:
     Attributes:
         type: name of a task plugin.
         file: one file for all stages; `items` of it are for the search, half of the rest each for validation and test.
+            None without `files` if the options name the items; they are dealt as a file's.
         files: a file for each stage that has one; a task without search items is only reported, never selected on.
         items: how many items the search asks (the first so many of a search file); None for all of a search file.
         options: passed to the plugin.
@@ -54,18 +55,18 @@ class TaskSpec:
         """Reads a task of a study file. Raises ConfigurationError if it cannot be used."""
         content = mapping_of(content, where)
         kind = text_of(content.get("type", "multiple_choice"), f"{where}, type")
-        registry.load("tasks", kind)
+        from_file = registry.load("tasks", kind).from_file
         files: dict[Stage, str] = {
             stage: text_of(content[stage], f"{where}, {stage}") for stage in STAGES if stage in content
         }
         file = content.get("file")
-        if (file is None) == (not files):
+        if (file and files) or not (file or files or not from_file):
             raise ConfigurationError(f"{where}: give either one `file`, or a file each for {', '.join(STAGES)}")
         items = content.get("items")
         if items is not None:
             items = whole_number_of(items, f"{where}, items", at_least=1)
-        elif file is not None:
-            raise ConfigurationError(f"{where}: with one `file`, say how many `items` of it the search may ask")
+        elif not files:
+            raise ConfigurationError(f"{where}: without a file for each stage, say how many `items` the search may ask")
         options = {key: value for key, value in content.items() if key not in _TASK_KEYS}
         return cls(kind, file, files, items, options)
 
@@ -107,7 +108,7 @@ class ObjectiveSpec:
         for task in chosen:
             if task not in tasks:
                 raise ConfigurationError(f"{where}: unknown task {task!r}. {did_you_mean(task, tasks)}")
-            if not (tasks[task].file or "search" in tasks[task].files):
+            if tasks[task].files and "search" not in tasks[task].files:
                 raise ConfigurationError(
                     f"{where}: task {task!r} has no `search` items, so nothing can be selected on it"
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,21 @@ class StagedItems:
     task: Task
     items: tuple[Item, ...]
 
+    def take(self, ids: Sequence[str]) -> StagedItems:
+        """Only the items with these ids, in the order of `ids`.
+
+        Raises:
+            ConfigurationError: there is no item of an id.
+        """
+        known = {item.id: item for item in self.items}
+        missing = [id_ for id_ in ids if id_ not in known]
+        if missing:
+            raise ConfigurationError(
+                f"the item {missing[0]!r} was to be asked and is not among the {len(known)} of this stage: the task's "
+                "file has changed since. Restore it, or start another study"
+            )
+        return StagedItems(self.task, tuple(known[id_] for id_ in ids))
+
 
 def load_items(name: str, spec: TaskSpec, folder: Path, seed: int) -> dict[Stage, StagedItems]:
     """Opens a task's files and gives each stage its items; a stage without items is left out.
@@ -33,8 +48,8 @@ def load_items(name: str, spec: TaskSpec, folder: Path, seed: int) -> dict[Stage
     Raises:
         ConfigurationError: a file cannot be used, there are too few items, or two stages share a question.
     """
-    if spec.file is not None:
-        staged = _dealt(name, _open(spec, folder / spec.file), spec.items or 1, seed)
+    if not spec.files:
+        staged = _dealt(name, _open(spec, folder / (spec.file or "")), spec.items or 1, seed)
     else:
         staged = {}
         for stage, file in spec.files.items():

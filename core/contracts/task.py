@@ -24,12 +24,15 @@ class Task(ABC):
     """Items and a rule that gives each of a model's answers a score in [0, 1]; higher is better.
 
     Attributes:
+        from_file: whether a study must name files of items; if not, a task may be all options, and what is opened is the
+            study's folder.
         share: whether `summarise` gives a share in [0, 1], as the mean of the responses is (and not a perplexity).
         items: in the file's order, with distinct ids.
         rule: everything besides the items that a score depends on (options, version of the rule); JSON-ready.
     """
 
     name: ClassVar[str]
+    from_file: ClassVar[bool] = True
     share: ClassVar[bool] = True
     items: tuple[Item, ...]
     rule: Mapping[str, Any]
@@ -37,7 +40,7 @@ class Task(ABC):
     @classmethod
     @abstractmethod
     def open(cls, path: Path, **options: Any) -> Task:
-        """Reads the items of a file.
+        """Reads the items of a file (or, where `from_file` is false, those that the options name, from a folder).
 
         Raises:
             ConfigurationError: the file is missing, empty or malformed (with the line), or an option is unknown.
