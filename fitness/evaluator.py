@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import torch
 from transformers import AutoTokenizer
 
 from ..core import registry
 from ..core.contracts import LanguageModel, Measured, Objective
-from ..core.errors import CheckpointError, EvaluationError
+from ..core.errors import CheckpointError, ConfigurationError, EvaluationError, did_you_mean
 from ..core.estimate import Estimate
 from ..core.executors import LiveExecutor, costs, resident_model
 from ..core.plan import Plan, plan
@@ -26,14 +27,17 @@ from .item_sets import StagedItems, load_items
 from .population import Population
 from .transformers_model import TransformersModel
 
+ItemIds: TypeAlias = Mapping[str, Sequence[str]]
+"""By task, the ids of items."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
     """What came of evaluating a candidate at a stage.
 
     Attributes:
-        scores: for each task, one response in [0, 1] for each of the stage's items, in order.
-        measured: the tasks' own figures and the objectives', by name and label.
+        scores: for each task, one response in [0, 1] for each of the items asked, in order.
+        measured: the tasks' own figures and the objectives', by name and label; empty if only some items were asked.
         seconds: wall-clock seconds to `merge` (build the candidate) and to `score` it.
     """
 
@@ -61,8 +65,25 @@ class Evaluator:
             stage: {name: groups[stage] for name, groups in staged.items() if stage in groups} for stage in STAGES
         }
 
-    def evaluate(self, recipe: Recipe, stage: Stage) -> Evaluation:
+    def asked(self, stage: Stage, ids: ItemIds | None) -> Mapping[str, StagedItems]:
+        """By task, the stage's items with these ids, or all of them.
+
+        Raises:
+            ConfigurationError: the stage has no such task or item.
+        """
+        staged = self.items[stage]
+        if ids is None:
+            return staged
+        for name in ids:
+            if name not in staged:
+                raise ConfigurationError(f"no {stage} items of the task {name!r}. {did_you_mean(name, staged)}")
+        return {name: staged[name].take(of_task) for name, of_task in ids.items()}
+
+    def evaluate(self, recipe: Recipe, stage: Stage, ids: ItemIds | None = None) -> Evaluation:
         """Builds the model that `recipe` describes and asks it the stage's items.
+
+        Args:
+            ids: by task, those of the items to ask; default: all, and then it is measured too.
 
         Raises:
             MaterialiseError: the weights are not finite.
@@ -72,39 +93,51 @@ class Evaluator:
         planned = plan(recipe, self.spec.space.checkpoints)
         self._live.materialise(planned)
         merged = time.perf_counter()
-        scores = {name: self._score(name, group, self._model) for name, group in self.items[stage].items()}
+        scores = {name: self._score(name, group, self._model) for name, group in self.asked(stage, ids).items()}
         seconds = {"merge": merged - started, "score": time.perf_counter() - merged}
-        return Evaluation(scores, self.measure(recipe, stage, scores, planned), seconds)
+        measured = self.measure(recipe, stage, scores, planned) if ids is None else {}
+        return Evaluation(scores, measured, seconds)
 
-    def evaluate_together(self, recipes: Sequence[Recipe], stage: Stage) -> list[Evaluation | None]:
+    def evaluate_together(
+        self, recipes: Sequence[Recipe], stage: Stage, ids: ItemIds | None = None
+    ) -> list[Evaluation | None]:
         """Evaluates, in the same forward passes, the models that are the base plus low-rank changes.
+
+        Args:
+            ids: as for `evaluate`; the same items for all.
 
         Returns:
             For each recipe what came of it; None where it must be evaluated alone, because it is another kind of model
             or failed in company: nobody fails for another's sake.
         """
         started = time.perf_counter()
-        asked = self._population.ask(recipes, self.items[stage], self._score)
+        asked = self._population.ask(recipes, self.asked(stage, ids), self._score)
         seconds = {"merge": 0.0, "score": (time.perf_counter() - started) / max(len(asked), 1)}
         evaluations: list[Evaluation | None] = [None] * len(recipes)
         for number, (planned, scores) in asked.items():
             with suppress(Exception):  # measured again alone, it fails with its own reason
-                measured = self.measure(recipes[number], stage, scores, planned)
+                measured = self.measure(recipes[number], stage, scores, planned) if ids is None else {}
                 evaluations[number] = Evaluation(scores, measured, seconds)
         return evaluations
 
     def measure(
         self, recipe: Recipe, stage: Stage, scores: Mapping[str, tuple[float, ...]], planned: Plan | None = None
     ) -> dict[str, Estimate]:
-        """The tasks' own figures, and those objectives whose tasks all have items at the stage.
+        """The tasks' own figures of scores on all of a stage's items, and what `measure_estimates` makes of them."""
+        estimates = {name: group.task.summarise(group.items, scores[name]) for name, group in self.items[stage].items()}
+        return self.measure_estimates(recipe, estimates, planned)
+
+    def measure_estimates(
+        self, recipe: Recipe, estimates: Mapping[str, Estimate], planned: Plan | None = None
+    ) -> dict[str, Estimate]:
+        """Tasks' figures, and those objectives whose tasks are all among them.
 
         Args:
             planned: the recipe's plan, if there is one already.
 
         Raises:
-            EvaluationError: an objective is not finite.
+            EvaluationError: a figure is not finite.
         """
-        estimates = {name: group.task.summarise(group.items, scores[name]) for name, group in self.items[stage].items()}
         cost = costs(planned or plan(recipe, self.spec.space.checkpoints))
         measured = dict(estimates)
         for objective in (*self.spec.objectives, *self.spec.watch):

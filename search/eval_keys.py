@@ -8,7 +8,7 @@ from ..core.genome import content_hash
 from ..core.recipe import Recipe
 from ..core.stage import Stage
 from ..core.statistics import needed_statistics
-from ..fitness.evaluator import Evaluator
+from ..fitness.evaluator import Evaluator, ItemIds
 from ..storage import ItemSet
 
 EVALUATOR_VERSION = 2
@@ -22,8 +22,12 @@ class EvaluationKeys:
         self._evaluator = evaluator
         self._item_sets = cache(self._hash_items)
 
-    def key(self, recipe: Recipe, stage: Stage) -> str:
-        """SHA-256, as 64 hexadecimal digits."""
+    def key(self, recipe: Recipe, stage: Stage, ids: ItemIds | None = None) -> str:
+        """SHA-256, as 64 hexadecimal digits.
+
+        Args:
+            ids: by task, those of the items that are asked; default: all of the stage's.
+        """
         checkpoints = self._evaluator.spec.space.checkpoints
         references = [*recipe.references, *(need.key for need in needed_statistics(recipe).values())]
         return content_hash(
@@ -31,11 +35,11 @@ class EvaluationKeys:
                 "version": EVALUATOR_VERSION,
                 "recipe": recipe.to_dict(),
                 "checkpoints": {reference: checkpoints[reference].fingerprint for reference in references},
-                "items": self._item_sets(stage),
+                "items": self._item_sets(stage) if ids is None else self._hash_items(stage, ids),
                 "device": str(self._evaluator.device),
             }
         )
 
-    def _hash_items(self, stage: Stage) -> dict[str, str]:
-        groups = self._evaluator.items[stage]
+    def _hash_items(self, stage: Stage, ids: ItemIds | None = None) -> dict[str, str]:
+        groups = self._evaluator.asked(stage, ids)
         return {name: ItemSet.of(group.task.rule, group.items).id for name, group in groups.items()}

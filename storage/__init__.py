@@ -15,6 +15,7 @@ from .records import (
     Stage,
     StudyRecord,
     StudyState,
+    ToldRecord,
 )
 from .store import Store
 
@@ -33,5 +34,6 @@ __all__ = [
     "Store",
     "StudyRecord",
     "StudyState",
+    "ToldRecord",
     "this_process",
 ]

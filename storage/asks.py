@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -15,7 +16,7 @@ from .events import append
 from .ids import new_id
 from .inserts import insert_missing
 from .queue import new_evaluation
-from .records import AskRecord, CandidateRecord, NewProposal, Stage
+from .records import AskRecord, CandidateRecord, NewProposal, Stage, ToldRecord
 
 
 class Asks:
@@ -45,29 +46,30 @@ class Asks:
             now = self._database.now(connection)
             if insert_missing(connection, tables.asks, [{"study_id": study_id, "ask_no": ask_no, "created_at": now}]):
                 _Recording(connection, now, study_id, ask_no, stage).record(proposals)
-            return [candidate for _, candidate, _ in _proposed(connection, study_id, ask_no)]
+            return [proposal.candidate for _, proposal in _proposed(connection, study_id, ask_no)]
 
     def all(self, study_id: str) -> list[AskRecord]:
         """Every ask of the study, in order, with what is known of its candidates now."""
         query = select(tables.asks).where(tables.asks.c.study_id == study_id).order_by(tables.asks.c.ask_no)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-            proposed: dict[int, list[tuple[CandidateRecord, str]]] = {row.ask_no: [] for row in rows}
-            for ask_no, candidate, operator in _proposed(connection, study_id):
-                proposed[ask_no].append((candidate, operator))
+            proposed: dict[int, list[_Proposed]] = {row.ask_no: [] for row in rows}
+            for ask_no, proposal in _proposed(connection, study_id):
+                proposed[ask_no].append(proposal)
         return [
             AskRecord(
                 row.ask_no,
-                tuple(candidate for candidate, _ in proposed[row.ask_no]),
-                tuple(operator for _, operator in proposed[row.ask_no]),
+                tuple(proposal.candidate for proposal in proposed[row.ask_no]),
+                tuple(proposal.operator for proposal in proposed[row.ask_no]),
+                _told([proposal.told for proposal in proposed[row.ask_no]]),
                 row.created_at,
                 row.told_at,
             )
             for row in rows
         ]
 
-    def mark_told(self, study_id: str, ask_no: int) -> None:
-        """Notes that the optimizer has learned the results of an ask; the first time counts.
+    def mark_told(self, study_id: str, ask_no: int, told: Sequence[ToldRecord | None]) -> None:
+        """Notes what the optimizer has learned of each proposal of an ask (None: it failed); the first time counts.
 
         Raises:
             StorageError: no such ask is recorded.
@@ -77,6 +79,7 @@ class Asks:
             now = self._database.now(connection)
             untold = update(tables.asks).where(*ask, tables.asks.c.told_at.is_(None)).values(told_at=now)
             if connection.execute(untold).rowcount:
+                _write_told(connection, study_id, ask_no, told)
                 append(connection, now, "ask.told", str(ask_no), study_id=study_id)
             elif connection.execute(select(tables.asks.c.ask_no).where(*ask)).first() is None:
                 raise StorageError(f"study {study_id} has no ask {ask_no}")
@@ -147,16 +150,21 @@ class _Recording:
                 insert(tables.candidate_parents), [{**link, "operator": proposal.operator} for link in links]
             )
         self._event("candidate.proposed", candidate_id, {"number": number, "operator": proposal.operator})
-        new_evaluation(self._connection, self._now, candidate_id, self._stage, proposal.eval_key)
+        if proposal.eval_key is not None:
+            new_evaluation(self._connection, self._now, candidate_id, self._stage, proposal.eval_key)
         return candidate_id
 
     def _event(self, type: str, subject_id: str, payload: dict[str, Any]) -> None:  # noqa: A002
         append(self._connection, self._now, type, subject_id, study_id=self._study_id, payload=payload)
 
 
-def _proposed(
-    connection: Connection, study_id: str, ask_no: int | None = None
-) -> list[tuple[int, CandidateRecord, str]]:
+class _Proposed(NamedTuple):
+    candidate: CandidateRecord
+    operator: str
+    told: Mapping[str, Any] | None
+
+
+def _proposed(connection: Connection, study_id: str, ask_no: int | None = None) -> list[tuple[int, _Proposed]]:
     table = tables.proposals
     conditions = [table.c.study_id == study_id]
     if ask_no is not None:
@@ -164,4 +172,28 @@ def _proposed(
     chosen = select(table.c.candidate_id).where(*conditions)
     known = {candidate.id: candidate for candidate in candidates.load(connection, tables.candidates.c.id.in_(chosen))}
     rows = connection.execute(select(table).where(*conditions).order_by(table.c.ask_no, table.c.position))
-    return [(row.ask_no, known[row.candidate_id], row.operator) for row in rows]
+    return [(row.ask_no, _Proposed(known[row.candidate_id], row.operator, row.told_json)) for row in rows]
+
+
+def _write_told(connection: Connection, study_id: str, ask_no: int, told: Sequence[ToldRecord | None]) -> None:
+    table = tables.proposals
+    for position, record in enumerate(told):
+        content: dict[str, Any] = {"failed": True}
+        if record is not None:
+            errors = [None if math.isnan(error) else error for error in record.errors]
+            content = {"values": list(record.values), "errors": errors}
+        place = (table.c.study_id == study_id, table.c.ask_no == ask_no, table.c.position == position)
+        connection.execute(update(table).where(*place).values(told_json=content))
+
+
+def _told(contents: Sequence[Mapping[str, Any] | None]) -> tuple[ToldRecord | None, ...] | None:
+    found: list[ToldRecord | None] = []
+    for content in contents:
+        if content is None:
+            return None
+        if "failed" in content:
+            found.append(None)
+        else:
+            errors = tuple(math.nan if error is None else error for error in content["errors"])
+            found.append(ToldRecord(tuple(content["values"]), errors))
+    return tuple(found)

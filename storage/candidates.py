@@ -98,7 +98,7 @@ def load(connection: Connection, *conditions: ColumnElement[bool]) -> list[Candi
 def _evaluations(connection: Connection, chosen: Any) -> Mapping[str, dict[Stage, EvaluationRecord]]:
     found: dict[str, dict[Stage, EvaluationRecord]] = defaultdict(dict)
     query = select(tables.evaluations).where(tables.evaluations.c.candidate_id.in_(chosen))
-    for row in connection.execute(query.order_by(tables.evaluations.c.id)):
+    for row in connection.execute(query.order_by(tables.evaluations.c.part, tables.evaluations.c.id)):
         found[row.candidate_id][row.stage] = evaluation_record(row)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,12 +32,39 @@ class Queue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ensure(self, candidate_id: str, stage: Stage, eval_key: str) -> EvaluationRecord:
-        """The evaluation of a candidate at a stage, queued if there was none; one that exists keeps its `eval_key`."""
+    def ensure(
+        self,
+        candidate_id: str,
+        stage: Stage,
+        eval_key: str,
+        part: int = 0,
+        items: Mapping[str, Sequence[str]] | None = None,
+    ) -> EvaluationRecord:
+        """The evaluation of a candidate at a stage, queued if there was none; one that exists is left as it is.
+
+        Args:
+            part: counts on from 0 where a candidate is asked step by step.
+            items: by task, the ids of the items that this part asks; None: all of the stage's.
+        """
         with self._database.write() as connection:
-            new_evaluation(connection, self._database.now(connection), candidate_id, stage, eval_key)
-            query = select(evaluations).where(evaluations.c.candidate_id == candidate_id, evaluations.c.stage == stage)
+            new_evaluation(connection, self._database.now(connection), candidate_id, stage, eval_key, part, items)
+            query = select(evaluations).where(
+                evaluations.c.candidate_id == candidate_id, evaluations.c.stage == stage, evaluations.c.part == part
+            )
             return evaluation_record(connection.execute(query).one())
+
+    def parts(self, study_id: str, stage: Stage) -> dict[str, list[EvaluationRecord]]:
+        """The evaluations of a study's candidates at a stage, by candidate id, part by part."""
+        query = (
+            select(evaluations)
+            .join(candidates, candidates.c.id == evaluations.c.candidate_id)
+            .where(candidates.c.study_id == study_id, evaluations.c.stage == stage)
+        )
+        found: dict[str, list[EvaluationRecord]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query.order_by(evaluations.c.candidate_id, evaluations.c.part)):
+                found.setdefault(row.candidate_id, []).append(evaluation_record(row))
+        return found
 
     def get(self, evaluation_id: str) -> EvaluationRecord:
         """One evaluation.
@@ -138,12 +165,22 @@ class Queue:
             return [row.id for row in abandoned if _take_back(connection, now, row, counted)]
 
 
-def new_evaluation(connection: Connection, now: datetime, candidate_id: str, stage: Stage, eval_key: str) -> None:
-    """Queues an evaluation, unless the candidate has one at this stage."""
+def new_evaluation(
+    connection: Connection,
+    now: datetime,
+    candidate_id: str,
+    stage: Stage,
+    eval_key: str,
+    part: int = 0,
+    items: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Queues an evaluation, unless the candidate has this part at this stage."""
     row = {
         "id": new_id(),
         "candidate_id": candidate_id,
         "stage": stage,
+        "part": part,
+        "items_json": None if items is None else {task: list(ids) for task, ids in items.items()},
         "eval_key": eval_key,
         "queue": "default",
         "priority": 0,
@@ -153,7 +190,7 @@ def new_evaluation(connection: Connection, now: datetime, candidate_id: str, sta
         "created_at": now,
     }
     if insert_missing(connection, evaluations, [row]):
-        payload = {"stage": stage}
+        payload = {"stage": stage, "part": part} if part else {"stage": stage}
         append(connection, now, "evaluation.queued", str(row["id"]), candidate_id=candidate_id, payload=payload)
 
 
@@ -163,6 +200,8 @@ def evaluation_record(row: Row[Any]) -> EvaluationRecord:
         id=row.id,
         candidate_id=row.candidate_id,
         stage=row.stage,
+        part=row.part,
+        items=None if row.items_json is None else {task: tuple(ids) for task, ids in row.items_json.items()},
         eval_key=row.eval_key,
         state=row.state,
         attempt=row.attempt,

@@ -44,23 +44,26 @@ class NewProposal:
     Attributes:
         recipe: how to build it, JSON-ready.
         fingerprint: SHA-256 of the recipe: the same in a study means the same candidate.
-        eval_key: SHA-256 of all that its score depends on: the same in any study means the same responses.
+        eval_key: SHA-256 of all that its score depends on: the same in any study means the same responses. None if
+            its items are chosen later.
         parents: numbers of the candidates it was bred from.
     """
 
     genome: Genome
     recipe: Mapping[str, Any]
     fingerprint: str
-    eval_key: str
+    eval_key: str | None
     operator: str
     parents: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class EvaluationRecord:
-    """One candidate at one stage: waiting, running, or done.
+    """One candidate at one stage, or a part of its items there: waiting, running, or done.
 
     Attributes:
+        part: 0, 1, ...: a candidate that is asked step by step has an evaluation for each step.
+        items: by task, the ids of the items that this part asks; None: all of the stage's.
         attempt: how often it was claimed; a result counts only if it carries the latest.
         lease_owner: who claimed it last and has it still, or None.
         worker: who claimed it last.
@@ -70,6 +73,8 @@ class EvaluationRecord:
     id: str
     candidate_id: str
     stage: Stage
+    part: int
+    items: Mapping[str, tuple[str, ...]] | None
     eval_key: str
     state: EvaluationState
     attempt: int
@@ -95,7 +100,7 @@ class CandidateRecord:
         operator: how it was first proposed; None for a reference.
         parents: the numbers of its parents, in order.
         failure: why it failed, or None.
-        evaluations: by stage.
+        evaluations: by stage; of several parts, the last.
         measurements: by stage, then by objective.
     """
 
@@ -116,6 +121,21 @@ class CandidateRecord:
     evaluations: Mapping[Stage, EvaluationRecord]
     measurements: Mapping[Stage, Mapping[str, Estimate]]
 
+    def is_over(self, stage: Stage) -> bool:
+        """Whether all that is to be known of it at a stage is known: it was measured there, or failed."""
+        evaluation = self.evaluations.get(stage)
+        return bool(self.measurements.get(stage)) or (
+            evaluation is not None and evaluation.state in ("failed", "cancelled")
+        )
+
+
+@dataclass(frozen=True)
+class ToldRecord:
+    """The values of a study's objectives that an optimizer was told, and their standard errors (NaN: unknown)."""
+
+    values: tuple[float, ...]
+    errors: tuple[float, ...]
+
 
 @dataclass(frozen=True)
 class AskRecord:
@@ -124,12 +144,15 @@ class AskRecord:
     Attributes:
         candidates: in the order proposed.
         operators: how each was proposed, in the same order.
+        told: what the optimizer learned of each (None: that it failed), in the same order; None if it has not yet, or
+            an older version did not note it.
         told_at: when the optimizer learned all the results, or None.
     """
 
     number: int
     candidates: tuple[CandidateRecord, ...]
     operators: tuple[str, ...]
+    told: tuple[ToldRecord | None, ...] | None
     created_at: datetime
     told_at: datetime | None
 
@@ -159,6 +182,12 @@ class ItemSet:
     item_ids: tuple[str, ...]
 
     @classmethod
+    def joined(cls, *parts: ItemSet) -> ItemSet:
+        """What was asked in several parts, as one set; its id is the hash of theirs."""
+        ids = tuple(item for part in parts for item in part.item_ids)
+        return cls(content_hash([part.id for part in parts]), ids)
+
+    @classmethod
     def of(cls, rule: Mapping[str, Any], items: Sequence[Item]) -> ItemSet:
         """The set of a task's `items` (all of them or some) under its `rule`."""
         asked = [[item.id, dict(item.data)] for item in items]
@@ -183,6 +212,10 @@ class Responses:
         for item_id, score in zip(self.item_set.item_ids, self.scores, strict=True):
             if not 0.0 <= score <= 1.0:
                 raise StorageError(f"task {self.task!r} scored item {item_id!r} {score}; a score is between 0 and 1")
+
+    def joined(self, other: Responses) -> Responses:
+        """These and those of other items of the same task."""
+        return Responses(self.task, ItemSet.joined(self.item_set, other.item_set), (*self.scores, *other.scores))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from ..core.errors import StorageError
 from ..core.estimate import Estimate
@@ -41,7 +41,8 @@ class Results:
 
         Args:
             responses: one for each task.
-            measured: the value of each objective; a standard error of NaN means unknown.
+            measured: the value of each objective; a standard error of NaN means unknown. Empty where it is
+                a part: `measure` follows when the candidate was asked enough.
             seconds: wall-clock seconds by phase.
 
         Returns:
@@ -63,19 +64,37 @@ class Results:
                     lease_owner=None,
                     lease_expires_at=None,
                 )
-                .returning(evaluations.c.candidate_id, evaluations.c.stage)
+                .returning(evaluations.c.candidate_id, evaluations.c.stage, evaluations.c.items_json)
             ).one_or_none()
             if row is None:
                 return False
             _write_responses(connection, evaluation_id, responses)
             _write_measurements(connection, row.candidate_id, row.stage, measured)
             end_attempts(connection, now, evaluation_id, attempt, "succeeded")
-            move_candidate(connection, row.candidate_id, "complete")
+            if row.items_json is None:
+                move_candidate(connection, row.candidate_id, "complete")
             payload = {"attempt": attempt, "stage": row.stage}
             append(
                 connection, now, "evaluation.succeeded", evaluation_id, candidate_id=row.candidate_id, payload=payload
             )
         return True
+
+    def measure(self, candidate_id: str, stage: Stage, measured: Mapping[str, Estimate]) -> None:
+        """Records what is now known of a candidate at a stage, in place of what was.
+
+        Raises:
+            StorageError: a number is NaN or infinite, or the database refuses; nothing is written.
+        """
+        _check(measured, {})
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            old = (measurements.c.candidate_id == candidate_id, measurements.c.stage == stage)
+            connection.execute(delete(measurements).where(*old))
+            _write_measurements(connection, candidate_id, stage, measured)
+            move_candidate(connection, candidate_id, "complete")
+            append(
+                connection, now, "candidate.measured", candidate_id, candidate_id=candidate_id, payload={"stage": stage}
+            )
 
     def fail(self, evaluation_id: str, attempt: int, kind: str, reason: str) -> bool:
         """Records a failure for good, with its reason (cut to 8 KiB); False if fenced, and nothing is written.
@@ -88,7 +107,10 @@ class Results:
             return fail_evaluation(connection, now, evaluation_id, attempt, kind, reason, "failed")
 
     def responses(self, candidate_id: str, stage: Stage) -> dict[str, Responses]:
-        """What a candidate answered at a stage, by task; empty if it has not succeeded."""
+        """What a candidate answered at a stage, by task; empty if it has not succeeded.
+
+        Where it was asked step by step, the item set is what it was asked in all.
+        """
         with self._database.read() as connection:
             found = _read(connection, evaluations.c.candidate_id == candidate_id, evaluations.c.stage == stage)
         return found.get(candidate_id, {})
@@ -178,7 +200,7 @@ def _read(connection: Connection, *conditions: ColumnElement[bool]) -> dict[str,
         select(evaluations.c.candidate_id, item_responses)
         .select_from(source)
         .where(*conditions)
-        .order_by(evaluations.c.candidate_id, item_responses.c.task, item_responses.c.first_item)
+        .order_by(evaluations.c.candidate_id, evaluations.c.part, item_responses.c.task, item_responses.c.first_item)
     ).all()
     used = select(item_responses.c.item_set_id).select_from(source).where(*conditions)
     sets = {
@@ -190,5 +212,7 @@ def _read(connection: Connection, *conditions: ColumnElement[bool]) -> dict[str,
         scores[row.candidate_id, row.task, row.item_set_id] += np.frombuffer(row.scores, dtype=_FLOAT64).tolist()
     found: dict[str, dict[str, Responses]] = defaultdict(dict)
     for (candidate_id, task, set_id), values in scores.items():
-        found[candidate_id][task] = Responses(task, sets[set_id], tuple(values))
+        part = Responses(task, sets[set_id], tuple(values))
+        earlier = found[candidate_id].get(task)
+        found[candidate_id][task] = part if earlier is None else earlier.joined(part)
     return dict(found)

@@ -128,6 +128,7 @@ proposals = Table(
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("candidate_id", Id, ForeignKey(candidates.c.id), nullable=False, index=True),
     Column("operator", Text, nullable=False),
+    Column("told_json", Json),  # what the optimizer learned, which later measurements do not change
     ForeignKeyConstraint(["study_id", "ask_no"], [asks.c.study_id, asks.c.ask_no]),
 )
 
@@ -147,6 +148,8 @@ evaluations = Table(
     Column("id", Id, primary_key=True),
     Column("candidate_id", Id, ForeignKey(candidates.c.id), nullable=False),
     Column("stage", String(16), nullable=False),
+    Column("part", Integer, nullable=False, server_default="0"),
+    Column("items_json", Json),  # by task, the items that this part asks; NULL: all of the stage's
     Column("eval_key", Sha256, nullable=False, index=True),
     Column("queue", Text, nullable=False),
     Column("priority", Integer, nullable=False),
@@ -167,7 +170,7 @@ evaluations = Table(
     Column("finished_at", UtcDateTime),
     _one_of("stage", Stage),
     _one_of("state", EvaluationState),
-    UniqueConstraint("candidate_id", "stage"),
+    UniqueConstraint("candidate_id", "stage", "part"),
 )
 Index(
     "ix_evaluations_waiting",

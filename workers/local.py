@@ -71,7 +71,7 @@ class LocalExecutor(Executor):
             return
         responses = [
             Responses(name, ItemSet.of(group.task.rule, group.items), evaluation.scores[name])
-            for name, group in self._evaluator.items[record.stage].items()
+            for name, group in self._evaluator.asked(record.stage, record.items).items()
         ]
         self._store.results.finish(record.id, attempt, responses, evaluation.measured, evaluation.seconds)
 
@@ -85,17 +85,21 @@ class LocalExecutor(Executor):
         recipe = self._recipe(record)
         known = self._store.results.find_responses(record.eval_key, besides=record.id)
         if known is None:
-            return self._in_company(record) or self._evaluator.evaluate(recipe, record.stage)
+            return self._in_company(record) or self._evaluator.evaluate(recipe, record.stage, record.items)
         scores = {name: answered.scores for name, answered in known.items()}
-        return Evaluation(scores, self._evaluator.measure(recipe, record.stage, scores), {})
+        measured = self._evaluator.measure(recipe, record.stage, scores) if record.items is None else {}
+        return Evaluation(scores, measured, {})
 
     def _in_company(self, record: EvaluationRecord) -> Evaluation | None:
         """What came of it when its group was computed together, which is now if it has not been; None if nothing."""
         if record.stage != "search":  # later stages have many items for few candidates, where company gains nothing
             return None
         if not self._found and len(self._group) > 1:
-            recipes = [self._recipe(self._store.queue.get(evaluation_id)) for evaluation_id in self._group]
-            found = self._evaluator.evaluate_together(recipes, record.stage)
+            records = [self._store.queue.get(evaluation_id) for evaluation_id in self._group]
+            if any(other.items != record.items for other in records):
+                return None
+            recipes = [self._recipe(other) for other in records]
+            found = self._evaluator.evaluate_together(recipes, record.stage, record.items)
             self._found = dict(zip(self._group, found, strict=True))
         return self._found.get(record.id)
 

@@ -34,8 +34,8 @@ def companies(monkeypatch):
     calls = []
     together = Evaluator.evaluate_together
 
-    def noted(self, recipes, stage):
-        found = together(self, recipes, stage)
+    def noted(self, recipes, stage, ids=None):
+        found = together(self, recipes, stage, ids)
         calls.append(([recipe.hash for recipe in recipes], sum(one is not None for one in found)))
         return found
 
@@ -57,7 +57,7 @@ def test_the_trajectory_is_that_of_one_at_a_time(optimizer, merge, search, histo
         pytest.skip("CMA-ES has no categories")
     together = search("together.db", merge, optimizer=optimizer).optimize(18)
     assert sum(count for _, count in companies) >= 2
-    monkeypatch.setattr(Evaluator, "evaluate_together", lambda self, recipes, stage: [None] * len(recipes))
+    monkeypatch.setattr(Evaluator, "evaluate_together", lambda self, recipes, stage, ids=None: [None] * len(recipes))
     assert history(search("alone.db", merge, optimizer=optimizer).optimize(18)) == history(together)
 
 
@@ -94,5 +94,5 @@ def test_candidates_that_fail_are_recorded_as_they_would_be_alone(search, monkey
         return [candidate.record.failure for candidate in study.candidates]
 
     together = failures("together.db")
-    monkeypatch.setattr(Evaluator, "evaluate_together", lambda self, recipes, stage: [None] * len(recipes))
+    monkeypatch.setattr(Evaluator, "evaluate_together", lambda self, recipes, stage, ids=None: [None] * len(recipes))
     assert failures("alone.db") == together

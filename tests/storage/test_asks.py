@@ -74,7 +74,7 @@ def test_asks_replay_in_order(
     attempt = store.queue.claim(evaluation.id, "me")
     assert attempt == 1
     store.results.finish(evaluation.id, attempt, [answers(1.0)], {"accuracy": Estimate(1.0, 0.0, 1)}, {})
-    store.asks.mark_told(study.id, 0)
+    store.asks.mark_told(study.id, 0, ())
     first, second = store.asks.all(study.id)
     assert (first.number, second.number) == (0, 1)
     assert [candidate.number for candidate in first.candidates + second.candidates] == [0, 1, 1, 2]
@@ -86,12 +86,12 @@ def test_asks_replay_in_order(
 
 def test_an_ask_is_told_once(store: Store, study: StudyRecord, proposal: Make) -> None:
     store.asks.record(study.id, 0, [proposal(0.5)])
-    store.asks.mark_told(study.id, 0)
+    store.asks.mark_told(study.id, 0, ())
     told_at = store.asks.all(study.id)[0].told_at
-    store.asks.mark_told(study.id, 0)
+    store.asks.mark_told(study.id, 0, ())
     assert store.asks.all(study.id)[0].told_at == told_at
     with pytest.raises(StorageError, match="has no ask 5"):
-        store.asks.mark_told(study.id, 5)
+        store.asks.mark_told(study.id, 5, ())
 
 
 def test_an_unknown_study_is_refused(store: Store, proposal: Make) -> None:

@@ -19,7 +19,7 @@ def test_everything_that_happens_is_in_the_journal(
     second = store.queue.claim(evaluation.id, "you")
     assert second is not None
     store.results.finish(evaluation.id, second, [answers(1.0)], {}, {})
-    store.asks.mark_told(study.id, 0)
+    store.asks.mark_told(study.id, 0, ())
     store.studies.set_state(study.id, "complete")
     journal = store.events.all(study.id)
     assert [entry.type for entry in journal] == [

@@ -51,7 +51,7 @@ with Store.open(url) as store:
             attempt = store.queue.claim(evaluation.id, this_process(), 3600)
             answers = Responses("maths", ItemSet("a" * 64, ("q1",)), (1.0,))
             store.results.finish(evaluation.id, attempt, [answers], {"accuracy": Estimate(1.0, 0.1, 1)}, {})
-        store.asks.mark_told(study_id, ask_no)
+        store.asks.mark_told(study_id, ask_no, ())
         print(ask_no, flush=True)
 """
 

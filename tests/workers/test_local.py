@@ -88,10 +88,10 @@ def test_whatever_fails_one_candidate_is_recorded_with_its_reason(error, reason,
     candidates = bench.propose(HALF, (0.2, 0.7))
     evaluate, broken = bench.evaluator.evaluate, candidates[0].recipe
 
-    def evaluate_all_but_one(recipe, stage):
+    def evaluate_all_but_one(recipe, stage, ids=None):
         if recipe.to_dict() == broken:
             raise error
-        return evaluate(recipe, stage)
+        return evaluate(recipe, stage, ids)
 
     monkeypatch.setattr(bench.evaluator, "evaluate", evaluate_all_but_one)
     lost, found = bench.run(candidates)
@@ -114,7 +114,7 @@ def test_an_objective_that_breaks_fails_the_candidate(tmp_path, bench, install_p
 
 @pytest.mark.parametrize("error", [CheckpointError("gone"), StorageError("full"), KeyboardInterrupt(), SystemExit(1)])
 def test_what_concerns_all_candidates_is_raised_and_the_evaluation_handed_back(error, bench, monkeypatch):
-    def fail(recipe, stage):
+    def fail(recipe, stage, ids=None):
         raise error
 
     candidates = bench.propose(HALF)
