@@ -19,10 +19,10 @@ class Accuracy(Objective):
         """The mean of the tasks' estimates, in [0, 1].
 
         Raises:
-            ConfigurationError: there is no task, or one whose figure is no share (a perplexity).
+            ConfigurationError: there is no task, or one whose figure is no share (a perplexity, a negative kappa).
         """
         for task, estimate in measured.estimates.items():
-            if estimate.mean > 1:
+            if not 0 <= estimate.mean <= 1:
                 raise ConfigurationError(f"accuracy lies between 0 and 1, but task {task!r} gives {estimate.mean:g}")
         if not measured.estimates:
             raise ConfigurationError("accuracy needs a task")

@@ -9,11 +9,12 @@ from typing import Any
 
 from ...core.contracts import Item, LanguageModel, Task
 from ...core.errors import ConfigurationError
-from ...core.parsing import check_keys, text_of, texts_of, whole_number_of
+from ...core.parsing import check_keys, text_of, texts_of
+from .continuation import CONTINUATION_OPTIONS, Continuation
 from .jsonl import read_items
 from .numbers import read_numbers
 
-OPTIONS = ("max_tokens", "stop", "ignore_case", "numbers")
+OPTIONS = (*CONTINUATION_OPTIONS, "ignore_case", "numbers")
 
 
 class ExactMatch(Task):
@@ -33,23 +34,12 @@ class ExactMatch(Task):
     name = "exact_match"
 
     def __init__(
-        self,
-        items: tuple[Item, ...],
-        max_tokens: int = 32,
-        stop: Sequence[str] = ("\n",),
-        ignore_case: bool = False,
-        numbers: bool = False,
+        self, items: tuple[Item, ...], continuation: Continuation, ignore_case: bool = False, numbers: bool = False
     ) -> None:
         self.items = items
-        self._max_tokens, self._stop = max_tokens, tuple(stop)
+        self._continuation = continuation
         self._ignore_case, self._numbers = ignore_case, numbers
-        self.rule = {
-            "version": 1,
-            "max_tokens": max_tokens,
-            "stop": list(stop),
-            "ignore_case": ignore_case,
-            "numbers": numbers,
-        }
+        self.rule = {"version": 2, **continuation.rule, "ignore_case": ignore_case, "numbers": numbers}
 
     @classmethod
     def open(cls, path: Path, **options: Any) -> ExactMatch:
@@ -61,20 +51,16 @@ class ExactMatch(Task):
         where = f"task type {cls.name}"
         check_keys(options, OPTIONS, where)
         numbers = _yes_or_no(options.get("numbers", False), f"{where}, numbers")
-        stop = texts_of(options.get("stop", "\n"), f"{where}, stop")
-        if not all(stop):
-            raise ConfigurationError(f"{where}, stop: a stop text is empty; it would end every text before it begins")
         return cls(
             read_items(path, ("prompt", "answer"), _parse_numbers if numbers else _parse),
-            max_tokens=whole_number_of(options.get("max_tokens", 32), f"{where}, max_tokens", at_least=1),
-            stop=stop,
+            Continuation.of(options, where, max_tokens=32),
             ignore_case=_yes_or_no(options.get("ignore_case", False), f"{where}, ignore_case"),
             numbers=numbers,
         )
 
     def score(self, model: LanguageModel, items: Sequence[Item]) -> list[float]:
         """The responses: 1.0 or 0.0 for each of `items`, in order."""
-        texts = model.generate([item.data["prompt"] for item in items], self._max_tokens, self._stop)
+        texts = self._continuation.texts(model, items)
         return [float(self._is_right(text, item.data["answer"])) for item, text in zip(items, texts, strict=True)]
 
     def _is_right(self, text: str, answers: Sequence[str]) -> bool:

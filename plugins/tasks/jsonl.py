@@ -16,15 +16,16 @@ Parse = Callable[[Mapping[str, Any], str], Mapping[str, Any]]
 """Turns the fields of a line into an item's data; raises ConfigurationError with the place, which it is given."""
 
 
-def read_items(path: Path, fields: Sequence[str], parse: Parse) -> tuple[Item, ...]:
+def read_items(path: Path, fields: Sequence[str], parse: Parse, optional: Sequence[str] = ()) -> tuple[Item, ...]:
     """The items of a file, in its order; blank lines are skipped.
 
     A line may have an `id` (text or a whole number); without one, its id is a hash of its data.
 
     Args:
         path: of the file.
-        fields: the keys that a line must have, besides `id`; no others are allowed.
+        fields: the keys that a line must have; besides them, `id` and `optional` no others are allowed.
         parse: makes an item's data of a line that has these fields.
+        optional: keys that a line may have.
 
     Raises:
         ConfigurationError: the file is missing, is empty, or has a line that cannot be used.
@@ -36,7 +37,7 @@ def read_items(path: Path, fields: Sequence[str], parse: Parse) -> tuple[Item, .
             continue
         where = f"{path}, line {number}"
         content = _object(text, where)
-        check_keys(content, ("id", *fields), where)
+        check_keys(content, ("id", *fields, *optional), where)
         for field in fields:
             if field not in content:
                 raise ConfigurationError(f"{where}: `{field}` is missing")

@@ -34,13 +34,19 @@ def test_one_item_has_no_known_error():
     assert math.isnan(_measure("accuracy", task=Estimate(1.0, math.nan, 1)).standard_error)
 
 
-@pytest.mark.parametrize(("name", "mean"), [("accuracy", 7.5), ("perplexity", 0.5)])
+@pytest.mark.parametrize(("name", "mean"), [("accuracy", 7.5), ("accuracy", -0.2), ("kappa", 1.5), ("perplexity", 0.5)])
 def test_a_task_of_the_wrong_kind_is_named(name, mean):
     with pytest.raises(ConfigurationError, match="task 'odd' gives"):
         _measure(name, odd=Estimate(mean, 0.1, 9))
 
 
-@pytest.mark.parametrize("name", ["accuracy", "perplexity"])
+def test_kappa_is_the_mean_over_tasks_and_may_be_negative():
+    found = _measure("kappa", one=Estimate(-0.5, 0.3, 9), two=Estimate(0.25, 0.4, 9))
+    assert found.mean == -0.125
+    assert found.standard_error == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "kappa", "perplexity"])
 def test_an_objective_of_tasks_needs_one(name):
     assert registry.load("objectives", name).uses_tasks
     with pytest.raises(ConfigurationError, match="needs a task"):

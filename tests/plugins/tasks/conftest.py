@@ -24,7 +24,7 @@ class ScriptedModel(LanguageModel):
         return [self.figures[text] for text in texts]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def scripted():
     return ScriptedModel
 

@@ -31,6 +31,27 @@ def test_exact_match(write, model):
     check_task("exact_match", path, model, max_tokens=4)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"metric": "chrf++", "script": "Latin"},
+        {"metric": "f1", "tokens": "characters", "language": "en", "among": ["it"]},
+        {"metric": "adherence", "script": ["Latin", "Greek"]},
+    ],
+)
+def test_generation(write, model, options):
+    texts = model.generate([question["prompt"] for question in QUESTIONS], 4, ["\n"])
+    answers = [[text.strip() or "?", "the lazy dog"] for text in texts[:3]] + ["the lazy fox"] * 2
+    path = write(*({"prompt": q["prompt"], "answer": a} for q, a in zip(QUESTIONS, answers, strict=True)))
+    check_task("generation", path, model, max_tokens=4, **options)
+
+
+def test_graded(write, model):
+    path = write(*({"prompt": question["prompt"], "answer": 1 + question["answer"]} for question in QUESTIONS))
+    check_task("graded", path, model, max_tokens=4)
+
+
 def test_perplexity(write, model):
     check_task("perplexity", write("the quick brown fox jumps over the lazy dog. " * 8, name="text.txt"), characters=60)
 

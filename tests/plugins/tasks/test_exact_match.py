@@ -41,6 +41,11 @@ def test_an_accent_may_be_written_apart(write, scripted):
         ("12", "12 + 5 = 17", 0.0),
         (["7", "8"], "8", 1.0),
         ("7", "seven", 0.0),
+        ("1,234.50", "They pay $1,234.50, tax included.", 1.0),
+        ("-7", "It is -7 degrees (in the shade)", 1.0),
+        ("3.5", "3.5% of all", 1.0),
+        ("1234567", "1.234.567 abitanti", 1.0),
+        ("-1,234", "-$1,234", 1.0),
     ],
 )
 def test_numbers_are_compared_as_numbers(write, scripted, answer, text, score):

@@ -18,6 +18,12 @@ def test_a_missing_id_is_a_hash_of_the_content_wherever_it_stands(write):
     assert first.id != second.id
 
 
+def test_an_optional_field_may_be_there_or_not(write):
+    path = write({"text": "uno", "answer": "one"}, {"text": "due"})
+    items = read_items(path, ("text",), lambda content, where: {**content}, optional=("answer",))
+    assert [item.data.get("answer") for item in items] == ["one", None]
+
+
 def test_text_is_utf8_with_or_without_a_byte_order_mark_and_either_line_end(tmp_path):
     path = tmp_path / "task.jsonl"
     path.write_bytes('\ufeff{"text": "perché\u2028no"}\r\n{"text": "è"}\r\n'.encode())
