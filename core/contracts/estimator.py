@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -119,7 +119,7 @@ class Estimator(ABC):
         self.seed = seed
         self.options = options
 
-    def fresh(self) -> Estimator:
+    def fresh(self) -> Self:
         """Another one of the same seed and options, not fitted."""
         return type(self)(seed=self.seed, **self.options)
 

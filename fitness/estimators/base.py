@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ...core.contracts.estimator import Estimator, Matrix, References, Scores
 from ...core.errors import ConfigurationError
-from .intervals import Calibration, calibrated
+from .held_out import held_out
+from .intervals import Calibration
 
 
 class CalibratedEstimator(Estimator):
@@ -29,7 +30,7 @@ class CalibratedEstimator(Estimator):
     def fit(self, references: References) -> None:
         """Learns from models that have answered; see the contract."""
         self.fit_uncalibrated(references)
-        self.calibration = calibrated(self, references)
+        self.calibration = Calibration.of(held_out(self, references))
 
     def fit_uncalibrated(self, references: References) -> None:
         """`fit`, with standard errors as the model has them."""
@@ -40,7 +41,7 @@ class CalibratedEstimator(Estimator):
                 f"there are {complete}. Use `auto`, which starts without any"
             )
         self.references = references
-        self.calibration = Calibration.none()
+        self.calibration = Calibration.constant()
         self._learn(references)
 
     def estimate(self, responses: Matrix) -> Scores:
