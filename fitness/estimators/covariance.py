@@ -65,11 +65,13 @@ class DenseCovariance:
 
     def column(self, item: int) -> Matrix:
         """Shape (items,)."""
-        return self.matrix[item]
+        column: Matrix = self.matrix[item]
+        return column
 
     def times(self, vector: Matrix) -> Matrix:
         """Shape (items,)."""
-        return self.matrix @ vector
+        product: Matrix = self.matrix @ vector
+        return product
 
     def cross(self, items: Places, values: Matrix) -> Matrix:
         """Shape (items, k)."""

@@ -48,7 +48,8 @@ class LowRankCovariance:
     @property
     def diagonal(self) -> Matrix:
         """Shape (items,)."""
-        return np.square(self.factors).sum(axis=0) + self.own
+        variances: Matrix = np.square(self.factors).sum(axis=0) + self.own
+        return variances
 
     def column(self, item: int) -> Matrix:
         """Shape (items,)."""

@@ -18,9 +18,7 @@ class RandomMean(FixedOrderEstimator):
     What a subclass groups into cells is only compared within its cell (post-stratification). Variances within cells
     are of the responses and one pseudo-response, right with the probability that the candidate is in general (itself
     with Jeffreys' half right and half wrong), so that neither all-right nor all-wrong candidates seem to be certain.
-
-    Raises:
-        ConfigurationError: never for want of references; it needs none.
+    It needs no references.
     """
 
     name: ClassVar[str] = "random_mean"
@@ -79,4 +77,5 @@ def _nearest_filled(count: Matrix) -> Places:
     """Shape (candidates, cells): the cell with responses that is nearest on the line (itself where it has any)."""
     places = np.arange(count.shape[1])
     distance = np.abs(places[:, None] - places) + np.where(count > 0, 0.0, np.inf)[:, None, :]
-    return np.argmin(distance, axis=2)
+    nearest: Places = np.argmin(distance, axis=2)
+    return nearest
