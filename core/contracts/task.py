@@ -24,7 +24,7 @@ class Task(ABC):
     """Items and a rule that gives each of a model's answers a score in [0, 1]; higher is better.
 
     Attributes:
-        from_file: whether a study must name files of items; if not, a task may be all options, and what is opened is the
+        from_file: whether a study must name files; if not, options may name the items, and what is opened is the
             study's folder.
         share: whether `summarise` gives a share in [0, 1], as the mean of the responses is (and not a perplexity).
         items: in the file's order, with distinct ids.
