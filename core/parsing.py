@@ -39,6 +39,13 @@ def texts_of(content: Any, where: str) -> list[str]:
     return content
 
 
+def share_of(content: Any, where: str) -> float:
+    """The content, if it is a number from 0 to 1; else raises ConfigurationError."""
+    if not isinstance(content, int | float) or isinstance(content, bool) or not 0 <= content <= 1:
+        raise ConfigurationError(f"{where} must be a number from 0 to 1, not {content!r}")
+    return float(content)
+
+
 def whole_number_of(content: Any, where: str, at_least: int) -> int:
     """The content, if it is a whole number of at least `at_least`; else raises ConfigurationError."""
     if not isinstance(content, int) or isinstance(content, bool) or content < at_least:

@@ -10,6 +10,7 @@ from typing import Any
 from . import registry, strict_yaml
 from .contracts import Direction
 from .errors import ConfigurationError, did_you_mean
+from .fitness_spec import FULL, FitnessSpec
 from .parsing import check_keys, mapping_of, text_of, texts_of, whole_number_of
 from .space import Space
 from .stage import STAGES, Stage
@@ -26,6 +27,7 @@ _KEYS = (
     "tasks",
     "objectives",
     "watch",
+    "fitness",
     "optimizer",
 )
 _TASK_KEYS = ("type", "file", "items", *STAGES)
@@ -129,6 +131,7 @@ class StudySpec:
     Attributes:
         objectives: what the optimizer learns; the first one picks finalists and winner.
         watch: measured as well, and shown in the front, but not learned from.
+        fitness: how scores on the search items are estimated; None if every item is asked.
         optimizer: name of a plugin; `optimizer_options` are passed to it.
         candidates: how many proposals are evaluated on the search items.
         finalists: how many of the best are evaluated on the validation items to pick the winner.
@@ -140,6 +143,7 @@ class StudySpec:
     tasks: Mapping[str, TaskSpec]
     objectives: tuple[ObjectiveSpec, ...]
     watch: tuple[ObjectiveSpec, ...] = ()
+    fitness: FitnessSpec | None = None
     optimizer: str = "cmaes"
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
@@ -188,6 +192,7 @@ class StudySpec:
             tasks=tasks,
             objectives=_objectives(content["objectives"], tasks, f"{where}, objectives"),
             watch=_objectives(content.get("watch", []), tasks, f"{where}, watch"),
+            fitness=FitnessSpec.from_dict(content.get("fitness", FULL), tasks, f"{where}, fitness"),
             optimizer=name,
             optimizer_options=options,
             seed=whole_number_of(content.get("seed", 0), f"{where}, seed", at_least=0),
@@ -209,6 +214,7 @@ class StudySpec:
             "tasks": {name: task.to_dict() for name, task in self.tasks.items()},
             "objectives": [objective.to_dict() for objective in self.objectives],
             "watch": [objective.to_dict() for objective in self.watch],
+            **({"fitness": self.fitness.to_dict()} if self.fitness else {}),
             "optimizer": {"name": self.optimizer, **self.optimizer_options},
         }
 

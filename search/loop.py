@@ -1,18 +1,17 @@
-"""The search loop: ask, record, evaluate, tell; and the replay by which an interrupted search goes on."""
+"""The search loop: ask, record, score, tell; and the replay by which an interrupted search goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 
 from ..core import registry
-from ..core.contracts import Executor, Optimizer, Proposal, Told
+from ..core.contracts import Optimizer, Proposal, Told
 from ..core.errors import OptimizerError
 from ..core.genome import Genome
 from ..core.seeds import derived_seed
 from ..core.study_spec import StudySpec
-from ..storage import AskRecord, CandidateRecord, NewProposal, Store
-from .eval_keys import EvaluationKeys
-from .ranking import values_of
+from ..storage import AskRecord, CandidateRecord, NewProposal, Store, ToldRecord
+from .scoring import Scoring
 
 
 class SearchLoop:
@@ -22,12 +21,11 @@ class SearchLoop:
     then goes on. The same seed and the same results give the same next candidates.
     """
 
-    def __init__(self, spec: StudySpec, study_id: str, store: Store, executor: Executor, keys: EvaluationKeys) -> None:
+    def __init__(self, spec: StudySpec, study_id: str, store: Store, scoring: Scoring) -> None:
         self._spec = spec
         self._study_id = study_id
         self._store = store
-        self._executor = executor
-        self._keys = keys
+        self._scoring = scoring
         self._merge_seed = derived_seed(spec.seed, "merge")
 
     def run(self, proposals: int, evaluated: Callable[[], None] = lambda: None) -> None:
@@ -40,18 +38,20 @@ class SearchLoop:
         optimizer = self._optimizer()
         recorded = self._store.asks.all(self._study_id)
         ask_no = made = 0
-        earlier: set[str] = set()
+        self._scoring.begin(evaluated)
         while made < proposals or ask_no < len(recorded):
+            known: Sequence[ToldRecord | None] | None = None
             if ask_no < len(recorded):
                 ask = recorded[ask_no]
                 self._check_replay(ask, optimizer.ask(len(ask.candidates)))
                 candidates: Sequence[CandidateRecord] = ask.candidates
+                known = ask.told
             else:
                 candidates = self._record(ask_no, optimizer.ask(proposals - made))
-            told = self._evaluated(candidates, earlier, evaluated)
-            earlier |= {candidate.id for candidate in candidates}
-            optimizer.tell(told)
-            self._store.asks.mark_told(self._study_id, ask_no)
+            told = known if known is not None else self._scoring.score(ask_no, candidates, evaluated)
+            optimizer.tell([_told(*pair) for pair in zip(candidates, told, strict=True)])
+            self._store.asks.mark_told(self._study_id, ask_no, told)
+            self._scoring.settle(ask_no, candidates, told, evaluated)
             made += len(candidates)
             ask_no += 1
 
@@ -65,30 +65,10 @@ class SearchLoop:
 
     def _decoded(self, proposal: Proposal) -> NewProposal:
         recipe = self._spec.space.decode(proposal.genome, self._merge_seed)
-        key = self._keys.key(recipe, "search")
+        key = self._scoring.key(recipe)
         return NewProposal(
             proposal.genome, recipe.to_dict(), recipe.hash, key, proposal.operator, tuple(proposal.parents)
         )
-
-    def _evaluated(
-        self, candidates: Sequence[CandidateRecord], earlier: Set[str], evaluated: Callable[[], None]
-    ) -> list[Told]:
-        searches = {candidate.id: candidate.evaluations["search"] for candidate in candidates}
-        waiting = {key: search.id for key, search in searches.items() if search.state in ("queued", "running")}
-        if waiting:
-            # with those that are over, so that an executor meets the same company however often it is resumed
-            company = [search.id for key, search in searches.items() if key in waiting or key not in earlier]
-            for evaluation_id in self._executor.run(company):
-                if evaluation_id in waiting.values():
-                    evaluated()
-        results = {candidate.id: candidate for candidate in candidates}
-        results |= {candidate_id: self._store.candidates.get(candidate_id) for candidate_id in waiting}
-        return [self._told(results[candidate.id]) for candidate in candidates]
-
-    def _told(self, candidate: CandidateRecord) -> Told:
-        assert candidate.number is not None
-        assert candidate.genome is not None
-        return Told(candidate.number, candidate.genome, values_of(candidate, self._spec.objectives))
 
     def _check_replay(self, ask: AskRecord, proposals: Sequence[Proposal]) -> None:
         recorded = [candidate.genome for candidate in ask.candidates]
@@ -99,3 +79,11 @@ class SearchLoop:
                 "recorded: an installed version has changed since. Install the recorded versions (`heterosis status` "
                 "lists them), or start a new study"
             )
+
+
+def _told(candidate: CandidateRecord, told: ToldRecord | None) -> Told:
+    assert candidate.number is not None
+    assert candidate.genome is not None
+    if told is None:
+        return Told(candidate.number, candidate.genome, None)
+    return Told(candidate.number, candidate.genome, told.values, told.errors)

@@ -31,32 +31,35 @@ class Reporter:
         self._whole = whole
         self._listener = listener
         self._started = time.monotonic()
-        self._laps = 0
+        self._before = len(self._over(self._records()))
 
     def __call__(self) -> None:
         """One more evaluation is over."""
-        self._laps += 1
-        records = self._store.candidates.all(self._study_id, None if self._stage == "test" else "bred")
-        over = [record for record in records if self._is_over(record)]
-        seconds_each = (time.monotonic() - self._started) / self._laps
+        over = self._over(self._records())
+        new = len(over) - self._before
+        seconds_each = (time.monotonic() - self._started) / new if new > 0 else None
         self._listener(
             Progress(
                 stage=self._stage,
                 done=len(over),
                 whole=max(self._whole, len(over)),
-                failed=sum(record.evaluations[self._stage].state == "failed" for record in over),
+                failed=sum(not record.measurements.get(self._stage) for record in over),
                 last=self._last(over),
                 best=self._best(over),
                 seconds_each=seconds_each,
-                seconds_left=seconds_each * max(self._whole - len(over), 0),
+                seconds_left=None if seconds_each is None else seconds_each * max(self._whole - len(over), 0),
             )
         )
 
-    def _is_over(self, record: CandidateRecord) -> bool:
-        evaluation = record.evaluations.get(self._stage)
-        return evaluation is not None and evaluation.state not in ("queued", "running")
+    def _records(self) -> list[CandidateRecord]:
+        return self._store.candidates.all(self._study_id, None if self._stage == "test" else "bred")
+
+    def _over(self, records: Sequence[CandidateRecord]) -> list[CandidateRecord]:
+        return [record for record in records if record.is_over(self._stage)]
 
     def _last(self, over: Sequence[CandidateRecord]) -> str:
+        if not over:
+            return ""
         return name_of(max(over, key=lambda record: record.evaluations[self._stage].finished_at or record.created_at))
 
     def _best(self, over: Sequence[CandidateRecord]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..core import registry
 from ..core.contracts import Executor
 from ..core.errors import ConfigurationError
+from ..core.fitness_spec import FULL, FitnessSpec
 from ..core.parsing import whole_number_of
 from ..core.space import Space
 from ..core.stage import Stage
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # what evaluates needs transformers, which takes seconds to i
     from ..fitness.evaluator import Evaluator
     from ..fitness.item_sets import StagedItems
     from .eval_keys import EvaluationKeys
+    from .scoring import Scoring
     from .selection import Selection
 
 DEFAULT_STORAGE = "sqlite:///heterosis.db"
@@ -44,6 +46,8 @@ class Study:
         optimizer: name of an optimizer plugin.
         seed: everything random follows from it.
         storage: database URL, or the path of an SQLite file.
+        fitness: how candidates are scored in the search: `full` (every search item), `auto` or another estimator, or a
+            mapping as in a study file.
         options: for the optimizer.
 
     Raises:
@@ -61,6 +65,7 @@ class Study:
         storage: str | Path = DEFAULT_STORAGE,
         finalists: int = DEFAULT_FINALISTS,
         device: str = "cpu",
+        fitness: str | Mapping[str, Any] = FULL,
         **options: Any,
     ) -> None:
         tasks = {name: task for goal in objectives for name, task in goal.tasks.items()}
@@ -69,6 +74,7 @@ class Study:
             space=space,
             tasks=tasks,
             objectives=tuple(goal.objective for goal in objectives),
+            fitness=FitnessSpec.from_dict(fitness, tasks, "fitness"),
             optimizer=optimizer,
             optimizer_options=options,
             seed=seed,
@@ -145,7 +151,7 @@ class Study:
         self.store.queue.reap(self.record.id, counted=False)
         self.store.studies.set_state(self.record.id, "running")
         try:
-            loop = SearchLoop(self.spec, self.record.id, self.store, self._executor, self._keys)
+            loop = SearchLoop(self.spec, self.record.id, self.store, self._scoring())
             loop.run(budget, self._reporter("search", budget, listener))
             self._select(listener)
         except BaseException as error:
@@ -245,6 +251,16 @@ class Study:
     def _executor(self) -> Executor:
         executor: Executor = registry.load("executors", "local")(self.store, self._evaluator)
         return executor
+
+    def _scoring(self) -> Scoring:
+        """Made anew for each run: it is brought up to date by the loop."""
+        if self.spec.fitness is None:
+            from .full_scoring import FullScoring
+
+            return FullScoring(self.spec, self.store, self._executor, self._keys)
+        from .estimated_scoring import EstimatedScoring
+
+        return EstimatedScoring(self.spec, self.record.id, self.store, self._executor, self._keys, self._evaluator)
 
     @cached_property
     def _selection(self) -> Selection:

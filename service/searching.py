@@ -61,8 +61,7 @@ def search(
 
 def searched(study: Study) -> int:
     """How many candidates have been evaluated on search items, failed ones included."""
-    stages = [candidate.record.evaluations.get("search") for candidate in study.candidates]
-    return sum(evaluation is not None and evaluation.state not in ("queued", "running") for evaluation in stages)
+    return sum(candidate.record.is_over("search") for candidate in study.candidates)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ class Standing:
         repeats: proposals whose genome had been proposed before.
         objective: label of the first objective; `best_value` is the best mean of it on search items.
         later_stages: evaluations done on validation and test items.
-        seconds: mean wall-clock seconds of an evaluation by phase (`merge`, `score`).
+        seconds: mean wall-clock seconds of a candidate by phase (`merge`, `score`).
         failures: reasons and how often each was met, most frequent first.
         other_versions: packages whose version has changed since: recorded, and installed now (None: not installed).
     """
@@ -63,14 +63,14 @@ def standing(store: Store, study: StudyRecord) -> Standing:
     """How a study stands now."""
     candidates = store.candidates.all(study.id)
     bred = [candidate for candidate in candidates if candidate.kind == "bred"]
-    evaluations = [evaluation for candidate in candidates for evaluation in candidate.evaluations.values()]
-    searched = [evaluation for evaluation in evaluations if evaluation.stage == "search"]
+    evaluations = [evaluation for parts in store.queue.parts(study.id).values() for evaluation in parts]
+    searched = [candidate for candidate in bred if candidate.is_over("search")]
     over = [evaluation for evaluation in evaluations if evaluation.state in _OVER]
     later = Counter(evaluation.stage for evaluation in over if evaluation.stage != "search")
     proposals = sum(len(ask.candidates) for ask in store.asks.all(study.id))
     best = _best(study, bred)
     seconds = _mean_seconds(over)
-    done = sum(evaluation.state in _OVER for evaluation in searched)
+    done = len(searched)
     whole = max(int(study.spec["candidates"]), proposals) - (proposals - len(bred))
     return Standing(
         name=study.name,
@@ -79,7 +79,7 @@ def standing(store: Store, study: StudyRecord) -> Standing:
         done=done,
         whole=done if study.state == "complete" else whole,
         repeats=proposals - len(bred),
-        failed=sum(evaluation.state == "failed" for evaluation in searched),
+        failed=sum(not candidate.measurements.get("search") for candidate in searched),
         objective=_objective(study)[0],
         best_number=best[0] if best else None,
         best_value=best[1] if best else None,
@@ -119,9 +119,10 @@ def _best(study: StudyRecord, bred: Sequence[CandidateRecord]) -> tuple[int, flo
 
 
 def _mean_seconds(over: Sequence[EvaluationRecord]) -> dict[str, float]:
-    timed = [evaluation.seconds for evaluation in over if evaluation.stage == "search" and evaluation.seconds]
-    phases = dict.fromkeys(phase for seconds in timed for phase in seconds)
-    return {phase: sum(seconds.get(phase, 0.0) for seconds in timed) / len(timed) for phase in phases}
+    timed = [evaluation for evaluation in over if evaluation.stage == "search" and evaluation.seconds]
+    whole = len({evaluation.candidate_id for evaluation in timed})  # a candidate may be asked in several parts
+    phases = dict.fromkeys(phase for evaluation in timed for phase in evaluation.seconds)
+    return {phase: sum(one.seconds.get(phase, 0.0) for one in timed) / whole for phase in phases}
 
 
 def _has_failed(evaluation: EvaluationRecord) -> bool:

@@ -2,6 +2,7 @@
 
 from .owners import this_process
 from .records import (
+    REST_PART,
     ArtifactRecord,
     AskRecord,
     CandidateRecord,
@@ -20,6 +21,7 @@ from .records import (
 from .store import Store
 
 __all__ = [
+    "REST_PART",
     "ArtifactRecord",
     "AskRecord",
     "CandidateRecord",

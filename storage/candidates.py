@@ -18,6 +18,7 @@ from .events import append
 from .ids import new_id
 from .queue import evaluation_record
 from .records import CandidateKind, CandidateRecord, EvaluationRecord, Lineage, Relative, Stage
+from .transitions import cut, move_candidate
 
 
 class Candidates:
@@ -65,6 +66,13 @@ class Candidates:
                     f"{fingerprint[:12]}...): restore what it is built from, or start another study"
                 )
             return load(connection, *same)[0]
+
+    def fail(self, candidate_id: str, reason: str) -> None:
+        """Notes that a candidate whose answers are known cannot be measured, and why (cut to 8 KiB)."""
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            move_candidate(connection, candidate_id, "failed", cut(reason))
+            append(connection, now, "candidate.failed", candidate_id, candidate_id=candidate_id, payload={})
 
     def lineage(self, candidate_id: str) -> Lineage:
         """The candidate's parents and its children."""

@@ -53,13 +53,15 @@ class Queue:
             )
             return evaluation_record(connection.execute(query).one())
 
-    def parts(self, study_id: str, stage: Stage) -> dict[str, list[EvaluationRecord]]:
-        """The evaluations of a study's candidates at a stage, by candidate id, part by part."""
+    def parts(self, study_id: str, stage: Stage | None = None) -> dict[str, list[EvaluationRecord]]:
+        """The evaluations of a study's candidates, at one stage or all, by candidate id, part by part."""
         query = (
             select(evaluations)
             .join(candidates, candidates.c.id == evaluations.c.candidate_id)
-            .where(candidates.c.study_id == study_id, evaluations.c.stage == stage)
+            .where(candidates.c.study_id == study_id)
         )
+        if stage is not None:
+            query = query.where(evaluations.c.stage == stage)
         found: dict[str, list[EvaluationRecord]] = {}
         with self._database.read() as connection:
             for row in connection.execute(query.order_by(evaluations.c.candidate_id, evaluations.c.part)):

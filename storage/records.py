@@ -22,6 +22,10 @@ EvaluationState: TypeAlias = Literal["queued", "running", "succeeded", "failed",
 AttemptOutcome: TypeAlias = Literal["succeeded", "failed", "lost", "released", "cancelled"]
 
 
+REST_PART = 999
+"""The part of all items that a candidate was not asked step by step."""
+
+
 @dataclass(frozen=True)
 class StudyRecord:
     """A study; `spec_sha256` is the hash of the canonical JSON of `spec`."""
@@ -62,7 +66,7 @@ class EvaluationRecord:
     """One candidate at one stage, or a part of its items there: waiting, running, or done.
 
     Attributes:
-        part: 0, 1, ...: a candidate that is asked step by step has an evaluation for each step.
+        part: 0, 1, ...: a candidate that is asked step by step has an evaluation for each step; REST_PART for the rest.
         items: by task, the ids of the items that this part asks; None: all of the stage's.
         attempt: how often it was claimed; a result counts only if it carries the latest.
         lease_owner: who claimed it last and has it still, or None.
@@ -124,9 +128,8 @@ class CandidateRecord:
     def is_over(self, stage: Stage) -> bool:
         """Whether all that is to be known of it at a stage is known: it was measured there, or failed."""
         evaluation = self.evaluations.get(stage)
-        return bool(self.measurements.get(stage)) or (
-            evaluation is not None and evaluation.state in ("failed", "cancelled")
-        )
+        failed = evaluation is not None and evaluation.state in ("failed", "cancelled")
+        return bool(self.measurements.get(stage)) or failed or (stage == "search" and self.state == "failed")
 
 
 @dataclass(frozen=True)

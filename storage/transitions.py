@@ -59,7 +59,7 @@ def fail_evaluation(
     *conditions: ColumnElement[bool],
 ) -> bool:
     """Running to failed, the candidate with it; False if fenced, and nothing is written."""
-    text = _cut(reason)
+    text = cut(reason)
     candidate_id = connection.scalars(
         update(evaluations)
         .where(holds(evaluation_id, attempt), *conditions)
@@ -104,6 +104,6 @@ def move_candidate(
     )
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
     """At most 8 KiB of UTF-8, without the NUL that PostgreSQL cannot hold."""
     return text.replace("\0", "").encode("utf-8", "replace")[:ERROR_BYTES].decode("utf-8", "ignore")

@@ -34,11 +34,13 @@ class Told:
     Attributes:
         number: the candidate's number in the study. Two proposals of one genome carry the same number.
         values: one per objective, in the study's order and in the objective's own direction; None if it failed.
+        errors: the values' standard errors, 0 where a value is exact; None if all are to be taken as they are.
     """
 
     number: int
     genome: Genome
     values: tuple[float, ...] | None
+    errors: tuple[float, ...] | None = None
 
 
 class Optimizer(ABC):
