@@ -11,6 +11,11 @@ from scipy.linalg import cho_factor, cho_solve
 
 from ...core.contracts.estimator import Matrix, Places, References
 
+USUAL_CORRELATION = 0.15
+"""Between two items of a test, over models."""
+USUAL_MODELS = 2.0
+"""How many models that counts as."""
+
 
 class Covariance(Protocol):
     """A positive definite matrix of shape (items, items), which may not be held as one."""
@@ -42,17 +47,20 @@ class DenseCovariance:
         self.matrix = matrix
 
     @classmethod
-    def of(cls, deviations: Matrix, shrinkage: float, widening: float, weights: Matrix) -> DenseCovariance:
+    def of(
+        cls, deviations: Matrix, common: Matrix, shrinkage: float, widening: float, weights: Matrix
+    ) -> DenseCovariance:
         """The covariance of models' deviations, with its diagonal kept and the rest shrunk.
 
         Args:
             deviations: shape (models, items), of which the products' sum over models is the covariance.
-            shrinkage: 0..1, what is taken from what is off the diagonal.
+            common: shape (items,): it is shrunk towards the products of these; 0 for items that vary on their own.
+            shrinkage: 0..1, how far.
             widening: >= 1, what the score's variance is multiplied with, in the direction in which items vary with it.
             weights: shape (items,), of the score.
         """
-        matrix = (1.0 - shrinkage) * (deviations.T @ deviations)
-        np.fill_diagonal(matrix, floored(np.square(deviations).sum(axis=0), len(deviations)))
+        matrix = (1.0 - shrinkage) * (deviations.T @ deviations) + shrinkage * np.outer(common, common)
+        np.fill_diagonal(matrix, item_variances(deviations))
         if widening > 1.0:
             slope = matrix @ weights
             matrix += np.outer(slope, slope) * ((widening - 1.0) / (weights @ slope))
@@ -99,10 +107,29 @@ def weighted_deviations(references: References) -> tuple[Matrix, Matrix]:
     return mean, scale[:, None] * (references.responses - mean)
 
 
-def floored(variances: Matrix, models: int) -> Matrix:
-    """Variances of items, of which one that all models answered alike is not certain to stay so.
+def item_variances(deviations: Matrix) -> Matrix:
+    """Shape (items,): variances; an item that all models answered alike is not certain to stay so.
 
     Half a model more may have answered otherwise (Jeffreys): 2 / (models + 1) of a typical variance.
     """
+    variances = np.square(deviations).sum(axis=0)
     typical = variances.mean() if variances.any() else 0.25
-    return np.maximum(variances, 2.0 * typical / (models + 1))
+    floored: Matrix = np.maximum(variances, 2.0 * typical / (len(deviations) + 1))
+    return floored
+
+
+def one_ability(deviations: Matrix, weights: Matrix) -> Matrix:
+    """Shape (items,): how far items move with one ability that they all share, if each pair correlates alike.
+
+    The correlation is the mean over pairs (constant-correlation target of Ledoit and Wolf, Honey, I Shrunk the Sample
+    Covariance Matrix, 2004), which of few models is drawn towards one that is usual for tests.
+    """
+    models, own = len(deviations), np.square(deviations).sum(axis=0)
+    variances = item_variances(deviations)
+    spread = np.sqrt(variances)
+    between = np.square(deviations @ weights).sum() - np.square(weights) @ own
+    room = (weights @ spread) ** 2 - np.square(weights) @ variances
+    correlation = np.clip(between / room, 0.0, 0.9) if room > 0 else 0.0
+    drawn = (models * correlation + USUAL_MODELS * USUAL_CORRELATION) / (models + USUAL_MODELS)
+    shared: Matrix = np.sqrt(drawn) * spread
+    return shared

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, svd
 
 from ...core.contracts.estimator import Matrix, Places
-from .covariance import floored
+from .covariance import item_variances
 
 
 class LowRankCovariance:
@@ -27,19 +27,19 @@ class LowRankCovariance:
 
     @classmethod
     def of(
-        cls, deviations: Matrix, shrinkage: float, widening: float, weights: Matrix, rank: int = 50
+        cls, deviations: Matrix, common: Matrix, shrinkage: float, widening: float, weights: Matrix, rank: int = 50
     ) -> LowRankCovariance:
         """As `DenseCovariance.of`, and equal to it where `rank` reaches the number of models.
 
         Args:
-            deviations, shrinkage, widening, weights: see there.
+            deviations, common, shrinkage, widening, weights: see there.
             rank: how many of the deviations' directions, those of the largest variance, items share.
         """
         _, sizes, directions = svd(deviations, full_matrices=False)
-        factors = np.sqrt(1.0 - shrinkage) * sizes[:rank, None] * directions[:rank]
-        variances = floored(np.square(deviations).sum(axis=0), len(deviations))
-        shared = np.square(factors).sum(axis=0)
-        found = cls(factors, np.maximum(variances - shared, 1e-9 * variances))
+        main = np.sqrt(1.0 - shrinkage) * sizes[:rank, None] * directions[:rank]
+        factors = np.vstack([main, np.sqrt(shrinkage) * common])
+        variances = item_variances(deviations)
+        found = cls(factors, np.maximum(variances - np.square(factors).sum(axis=0), 1e-9 * variances))
         if widening > 1.0:
             slope = found.times(weights)
             found.factors = np.vstack([factors, slope * np.sqrt((widening - 1.0) / (weights @ slope))])
