@@ -14,6 +14,11 @@ RANDOM = 10
 """Of so many items that a candidate is asked, the last is drawn at random: what drift is found by."""
 
 
+def random_items(done: int, count: int) -> int:
+    """How many of the next `count` items are random, for a candidate that was asked `done`: the last of them."""
+    return (done + count) // RANDOM - done // RANDOM
+
+
 @dataclass(frozen=True)
 class Aim:
     """An objective: the mean of the tasks' scores, each counted the same.

@@ -1,10 +1,14 @@
 """A race: candidates answer items side by side, round by round, until it is clear which of them are the best.
 
-Successive halving (Karnin et al., 2013; Jamieson and Talwalkar, 2016), on estimates that have a standard error.
+The first round is for all. Then, as in successive halving (Karnin et al., 2013), each round costs half of the first,
+and who goes on doubles its items; but who goes on is not the better half: it is those for whom an answer tells most
+about who is among the best (optimal budget allocation for a subset: Chen et al., 2008). One that is clearly among
+them, or clearly not, is asked no more.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,7 +17,8 @@ import numpy.typing as npt
 
 from ..core.contracts.estimator import Matrix, Places
 from ..core.errors import ConfigurationError
-from .panel import Panel, Standing
+from .panel import Panel, Standing, random_items
+from .race_order import best_first, doubt
 
 
 @dataclass(frozen=True)
@@ -21,26 +26,33 @@ class RaceRule:
     """How a race is run.
 
     Attributes:
-        first: items that every candidate is asked in the first round; each round doubles what a candidate was asked.
-        most: items that a candidate is asked at most.
-        keep: share of a round's candidates that goes on to the next, between 0 and 1.
-        best: how many candidates the race is to find.
-        clear: how many standard errors of a difference say which of two candidates is better.
+        first: items that every candidate is asked in the first round.
+        most: items that a candidate is asked at most; where it is `first`, there is no second round.
+        keep: what each later round costs, as a share of the first.
+        best: how many candidates the race is to find, and of them the very best; at most half of all.
+        clear: a chance so small counts as none.
     """
 
     first: int = 5
     most: int = 80
     keep: float = 0.5
     best: int = 5
-    clear: float = 2.0
+    clear: float = 0.005
 
     def __post_init__(self) -> None:
         if not 1 <= self.first <= self.most:
             raise ConfigurationError(
-                f"a race asks first {self.first} items, then at most {self.most}: give 1 <= first <= most"
+                f"a race asks first {self.first} items and then at most {self.most}: give 1 <= first <= most"
             )
         if not 0 < self.keep < 1:
-            raise ConfigurationError(f"the share of candidates that goes on is {self.keep:g}: give one between 0 and 1")
+            raise ConfigurationError(f"each later round costs the share {self.keep:g}: give one between 0 and 1")
+        if self.best < 1:
+            raise ConfigurationError(f"a race finds the best {self.best}: give 1 or more")
+
+    @property
+    def average(self) -> float:
+        """Items per candidate that the race spends at most: what halving spends until one has been asked `most`."""
+        return self.first * (1.0 + self.keep * math.log2(self.most / self.first))
 
 
 class Race:
@@ -48,15 +60,30 @@ class Race:
 
     Attributes:
         responses: shape (candidates, items): so far, NaN where not asked.
+        random: shape (candidates, items): which of the items asked were drawn at random.
         failed: shape (candidates,): who left because of a failure.
     """
 
-    def __init__(self, panel: Panel, candidates: int, rule: RaceRule | None = None) -> None:
+    def __init__(
+        self, panel: Panel, candidates: int, rule: RaceRule | None = None, known: Matrix | None = None
+    ) -> None:
+        """Begins a race.
+
+        Args:
+            known: shape (candidates, k): further objectives, exact, larger is better (bytes, with a minus).
+
+        Raises:
+            ConfigurationError: `known` is not for so many candidates.
+        """
         self.panel = panel
         self.rule = rule or RaceRule()
+        self.known: Matrix = np.empty((candidates, 0)) if known is None else np.asarray(known, np.float64)
+        if self.known.ndim != 2 or len(self.known) != candidates:
+            raise ConfigurationError(f"known objectives of shape {self.known.shape} for {candidates} candidates")
         self.responses: Matrix = np.full((candidates, panel.items), np.nan)
+        self.random: npt.NDArray[np.bool_] = np.zeros((candidates, panel.items), np.bool_)
         self.failed: npt.NDArray[np.bool_] = np.zeros(candidates, np.bool_)
-        self._running = np.arange(candidates)
+        self._begun = False
         self._waiting: dict[int, Places] | None = None
 
     @property
@@ -95,9 +122,10 @@ class Race:
             if answer is None or not np.all(np.isfinite(answer)):
                 self.failed[number] = True
             else:
+                done = int(np.isfinite(self.responses[number]).sum())
                 self.responses[number, places] = answer
+                self.random[number, places[places.size - random_items(done, places.size) :]] = True
         self._waiting = None
-        self._running = self._going_on()
 
     def scores(self) -> Standing:
         """Each candidate's scores of tasks and objectives, with standard errors; see `Standing`."""
@@ -105,52 +133,52 @@ class Race:
 
     def order(self) -> Places:
         """The candidates, best first; those that failed come last."""
-        scores = self.scores()
-        signs = np.array([aim.sign for aim in self.panel.objectives])
-        places = best_first(scores.mean * signs)
+        mean, _ = self._objectives(np.arange(len(self.responses)))
+        places = best_first(mean)
         return np.concatenate([places[~self.failed[places]], places[self.failed[places]]])
 
+    def _objectives(self, rows: Places) -> tuple[Matrix, Matrix]:
+        """Means and standard errors, larger is better, the known ones included."""
+        scores = self.panel.estimate(self.responses[rows])
+        signs = np.array([aim.sign for aim in self.panel.objectives])
+        return (
+            np.concatenate([scores.mean * signs, self.known[rows]], axis=1),
+            np.concatenate([scores.standard_error, np.zeros_like(self.known[rows])], axis=1),
+        )
+
     def _next_round(self) -> dict[int, Places]:
-        asked = self.asked
+        rows = np.flatnonzero(~self.failed)
+        if not self._begun:
+            self._begun = True
+            counts = np.full(rows.size, self.rule.first)
+        else:
+            counts = self._counts(rows)
         found: dict[int, Places] = {}
-        for done in np.unique(asked[self._running]):
-            rows = self._running[asked[self._running] == done]
-            count = min(max(int(done), self.rule.first), self.rule.most - int(done))
-            if count > 0:
-                items = self.panel.next_items(self.responses[rows], count, rows.tolist())
-                found |= {int(row): places for row, places in zip(rows, items, strict=True) if places.size}
-        return found
+        for count in np.unique(counts[counts > 0]):
+            group = rows[counts == count]
+            items = self.panel.next_items(self.responses[group], int(count), group.tolist())
+            found |= {int(row): places for row, places in zip(group, items, strict=True) if places.size}
+        return dict(sorted(found.items()))
 
-    def _going_on(self) -> Places:
-        """Who is asked more."""
-        order = self.order()
-        running = order[np.isin(order, self._running) & ~self.failed[order]]
-        if running.size < 2:
-            return np.empty(0, np.intp)
-        return np.sort(running[: max(1, int(np.ceil(self.rule.keep * running.size)))])
-
-
-def best_first(values: Matrix) -> Places:
-    """The rows of `values`, shape (candidates, objectives), larger is better, in order.
-
-    By the only objective; or, of several, by how many fronts lie before (non-dominated sorting), and within a front by
-    the sum of the objectives, each scaled to its range.
-    """
-    if values.shape[1] == 1:
-        return np.argsort(-values[:, 0], kind="stable")
-    low, high = values.min(axis=0, initial=np.inf), values.max(axis=0, initial=-np.inf)
-    total = ((values - low) / np.where(high > low, high - low, 1.0)).sum(axis=1)
-    return np.lexsort((-total, fronts(values)))
-
-
-def fronts(values: Matrix) -> Places:
-    """Shape (candidates,): 0 for those that none dominates, 1 for those that only front 0 dominates, and so on."""
-    not_worse = np.all(values[:, None] >= values[None], axis=2)
-    better: npt.NDArray[np.bool_] = not_worse & ~not_worse.T
-    front = np.full(len(values), -1, np.intp)
-    number = 0
-    while (front < 0).any():
-        free = np.flatnonzero(front < 0)
-        front[free[~better[np.ix_(free, free)].any(axis=0)]] = number
-        number += 1
-    return front
+    def _counts(self, rows: Places) -> Places:
+        """How many items to ask each of these candidates now: as many as it was asked, or none."""
+        counts = np.zeros(rows.size, np.intp)
+        asked = self.asked[rows]
+        left = math.floor(self.rule.average * rows.size) - int(asked.sum())
+        if rows.size < 2 or left <= 0:
+            return counts
+        mean, error = self._objectives(rows)
+        most = max(1, min(self.rule.best, rows.size // 2))
+        found = [doubt(mean, error, best, self.panel.seed) for best in sorted({1, most})]
+        chance = np.max([one.chance for one in found], axis=0)
+        regret = np.sum([one.regret for one in found], axis=0)
+        cost = np.minimum(asked, np.minimum(self.rule.most, self.panel.items) - asked)
+        open_ = (chance > self.rule.clear) & (cost > 0)
+        worth = regret / np.maximum(cost, 1)
+        share = math.ceil(self.rule.keep * self.rule.first * rows.size)
+        for place in np.argsort(-worth, kind="stable"):
+            # a small race's round may be too short for anyone: then one goes on
+            limit = min(left, share) if counts.any() else left
+            if open_[place] and counts.sum() + cost[place] <= limit:
+                counts[place] = cost[place]
+        return counts
