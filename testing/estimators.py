@@ -216,7 +216,7 @@ def check_odd_references(subject: Subject) -> None:
     gaps = usual.responses.copy()
     gaps[-3:, ::2] = np.nan
     alike = np.tile(usual.responses[:1], (REFERENCES, 1))
-    few = max(subject.estimator.least_references, 0)
+    few = subject.usual.least_references
     for what, references in {
         "real numbers": some_references(continuous=True),
         "gaps in some rows": replace(usual, responses=gaps),
@@ -237,7 +237,7 @@ def check_odd_references(subject: Subject) -> None:
 
 def check_too_few(subject: Subject) -> None:
     """Fewer references than it needs are refused in words."""
-    least = subject.estimator.least_references
+    least = subject.usual.least_references
     if least == 0:
         return
     made = subject.estimator(seed=1, **subject.options)

@@ -15,9 +15,10 @@ from .fixed_order import FixedOrderEstimator
 class RandomMean(FixedOrderEstimator):
     """Asks items at random, in proportion to their weights, and takes those that were not asked to be like the rest.
 
-    What a subclass groups into cells is only compared within its cell (post-stratification). Variances within cells
-    are of the responses and one pseudo-response, right with the probability that the candidate is in general (itself
-    with Jeffreys' half right and half wrong), so that neither all-right nor all-wrong candidates seem to be certain.
+    What a subclass groups into cells is only compared within its cell (post-stratification). To the variances within
+    cells comes what half a response right and half a response wrong (Jeffreys) would add to that of all, so that
+    neither all-right nor all-wrong candidates seem to be certain.
+
     It needs no references.
     """
 
@@ -57,8 +58,7 @@ class RandomMean(FixedOrderEstimator):
         member = np.eye(int(cells.max()) + 1)[cells]
         known = np.where(asked, responses, 0.0)
         count, total, squares = asked @ member, known @ member, known**2 @ member
-        general = ((total.sum(axis=1) + 0.5) / (count.sum(axis=1) + 1.0))[:, None]
-        variance = (squares + general - (total + general) ** 2 / (count + 1)) / np.maximum(count, 1)
+        variance, general = _variances(count, total, squares)
         source = _nearest_filled(count)
         count, total, variance = (np.take_along_axis(a, source, axis=1) for a in (count, total, variance))
         mean = np.where(count > 0, total / np.maximum(count, 1), general)
@@ -71,6 +71,17 @@ class RandomMean(FixedOrderEstimator):
 
     def _restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         self.order = state["order"]
+
+
+def _variances(count: Matrix, total: Matrix, squares: Matrix) -> tuple[Matrix, Matrix]:
+    """Shapes (candidates, cells) and (candidates, 1): variances within cells, and what is right in general."""
+    asked, right = count.sum(axis=1, keepdims=True), total.sum(axis=1, keepdims=True)
+    some, general = np.maximum(asked, 1.0), (right + 0.5) / (asked + 1.0)
+    doubt = (0.5 + right**2 / some - (asked + 1.0) * general**2) / some
+    own = np.maximum(squares - total**2 / np.maximum(count, 1.0), 0.0)
+    free = np.maximum(asked - (count > 0).sum(axis=1, keepdims=True), 1.0)
+    pooled = own.sum(axis=1, keepdims=True) / free
+    return (own + pooled) / np.maximum(count, 1.0) + doubt, general
 
 
 def _nearest_filled(count: Matrix) -> Places:
