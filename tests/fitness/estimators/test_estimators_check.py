@@ -68,5 +68,5 @@ def test_a_broken_estimator_is_found(broken, says):
 
 def test_the_name_must_be_the_entry_point_s(monkeypatch):
     monkeypatch.setattr(RandomMean, "name", "mean")
-    with pytest.raises(AssertionError, match="'random_mean'.*'mean'"):
+    with pytest.raises(AssertionError, match=r"'random_mean'.*'mean'"):
         check_estimator("random_mean")
