@@ -32,6 +32,8 @@ class COptimal(CalibratedEstimator):
         intercept_precision: of the prior on intercepts.
         prior_scale: a candidate's abilities are expected to spread this many times as much (in variance) as the
             references'.
+        score_scale: along the direction in which the score grows, this many times as much again: candidates are
+            bred to be better than the references.
     """
 
     name = "c_optimal"
@@ -44,9 +46,10 @@ class COptimal(CalibratedEstimator):
         self,
         seed: int = 0,
         dimensions: int | None = None,
-        loading_precision: float = 1.0,
+        loading_precision: float = 16.0,
         intercept_precision: float = 0.1,
         prior_scale: float = 2.0,
+        score_scale: float = 5.0,
     ) -> None:
         super().__init__(
             seed,
@@ -54,10 +57,12 @@ class COptimal(CalibratedEstimator):
             loading_precision=loading_precision,
             intercept_precision=intercept_precision,
             prior_scale=prior_scale,
+            score_scale=score_scale,
         )
         self.dimensions = dimensions
         self.priors = Priors(loading_precision, intercept_precision)
         self.prior_scale = prior_scale
+        self.score_scale = score_scale
 
     def _learn(self, references: References) -> None:
         self.views = tuple(self._view(references, dimensions) for dimensions in self._sizes(references))
@@ -69,9 +74,11 @@ class COptimal(CalibratedEstimator):
         return sorted({min(2, most), min(4, most)})
 
     def _view(self, references: References, dimensions: int) -> View:
-        fit = fit_joint(references.responses, dimensions, self.priors, references.importance)
+        # Importance counts in the prior alone: items fitted to few models many times over would fit only them.
+        fit = fit_joint(references.responses, dimensions, self.priors)
         prior = Prior.of(fit.abilities, references.importance, self.prior_scale)
-        return View(fit.items, prior, references.weights)
+        slope = score_slope(fit.items, prior.mean[None], references.weights)[0]
+        return View(fit.items, prior.widened(slope, self.score_scale), references.weights)
 
     def _shares(self, asked: Places) -> list[Matrix]:
         """How much each view counts, for candidates that were asked so many items."""
@@ -134,6 +141,13 @@ class COptimal(CalibratedEstimator):
         )
 
 
+def score_slope(items: Items, abilities: Matrix, weights: Matrix) -> Matrix:
+    """Shape (candidates, dimensions): g = sum_i w_i W_i a_i, how the score grows with the abilities."""
+    right = sigmoid(items.logits(abilities))
+    slope: Matrix = (weights * right * (1.0 - right)) @ items.loadings
+    return slope
+
+
 @dataclass(frozen=True)
 class View:
     """A fitted response model of some number of dimensions, and the weights of the items in the score."""
@@ -173,7 +187,7 @@ class Design:
         self.items = view.items
         right = sigmoid(self.items.logits(found.mean))
         self.spread = right * (1.0 - right)
-        self.slope = (view.weights * self.spread) @ self.items.loadings
+        self.slope = score_slope(self.items, found.mean, view.weights)
         self.own = view.weights**2 * self.spread
         self.covariance = found.covariance.copy()
 

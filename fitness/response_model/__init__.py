@@ -1,1 +1,1 @@
-"""Item response models: the probability that a model answers an item rightly, from its ability and the item's parameters."""
+"""Item response models: how likely a model is to answer an item rightly, given abilities and item parameters."""

@@ -41,6 +41,14 @@ class Prior:
         least = 1e-3 * max(float(np.trace(covariance)) / len(mean), 1e-3)
         return cls(mean, scale * (covariance + least * np.eye(len(mean))))
 
+    def widened(self, slope: Matrix, scale: float) -> Prior:
+        """The variance of slope . theta becomes `scale` (>= 1) times as large; what does not vary with it stays."""
+        along = self.covariance @ slope
+        variance = float(slope @ along)
+        if variance <= 0.0:
+            return self
+        return Prior(self.mean, self.covariance + (scale - 1.0) / variance * np.outer(along, along))
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -66,22 +74,22 @@ def posterior(responses: Matrix, items: Items, prior: Prior) -> Posterior:
     places, asked = _asked_first(responses)
     answers = np.where(asked, np.take_along_axis(responses, places, axis=1), 0.0)
     asking = _Asking(items.loadings[places] * asked[..., None], items.intercepts[places], answers, asked, prior)
-    abilities = np.repeat(prior.mean[None], len(responses), axis=0)
+    abilities: Matrix = np.repeat(prior.mean[None], len(responses), axis=0)
     root = np.linalg.cholesky(asking.precision)
     loss = asking.loss(abilities)
     active = np.arange(len(responses))
     for _ in range(STEPS):
         now = asking.only(active)
         gradient, hessian = now.slopes(abilities[active])
-        step = np.linalg.solve(hessian, -gradient[..., None])[..., 0]
-        length = np.linalg.norm(step @ root, axis=1)
+        step: Matrix = np.asarray(np.linalg.solve(hessian, -gradient[..., None])[..., 0], np.float64)
+        length: Matrix = np.sqrt(((step @ root) ** 2).sum(axis=1))
         step *= np.minimum(1.0, LONGEST / np.maximum(length, 1e-300))[:, None]
         abilities[active], loss[active] = _downhill(now, abilities[active], step, loss[active])
         active = active[length > CLOSE]
         if len(active) == 0:
             break
     _, hessian = asking.slopes(abilities)
-    return Posterior(abilities, np.linalg.inv(hessian))
+    return Posterior(abilities, _inverse(hessian))
 
 
 @dataclass(frozen=True)
@@ -96,8 +104,7 @@ class _Asking:
 
     @property
     def precision(self) -> Matrix:
-        found: Matrix = np.linalg.inv(self.prior.covariance)
-        return 0.5 * (found + found.T)
+        return _inverse(self.prior.covariance)
 
     def only(self, models: Places) -> _Asking:
         if len(models) == len(self.answers):
@@ -123,9 +130,15 @@ class _Asking:
         right = sigmoid(self.logits(abilities))
         turned = np.swapaxes(self.loadings, 1, 2)
         off = abilities - self.prior.mean
-        gradient = (turned @ (right - self.answers)[..., None])[..., 0] + off @ self.precision
-        hessian = (turned * (right * (1.0 - right))[:, None]) @ self.loadings + self.precision
+        gradient: Matrix = (turned @ (right - self.answers)[..., None])[..., 0] + off @ self.precision
+        hessian: Matrix = (turned * (right * (1.0 - right))[:, None]) @ self.loadings + self.precision
         return gradient, hessian
+
+
+def _inverse(matrices: Matrix) -> Matrix:
+    """Of symmetric matrices, exactly symmetric."""
+    found: Matrix = np.asarray(np.linalg.inv(matrices), np.float64)
+    return 0.5 * (found + np.swapaxes(found, -1, -2))
 
 
 def _asked_first(responses: Matrix) -> tuple[Places, Matrix]:

@@ -26,7 +26,7 @@ class Items:
     @property
     def dimensions(self) -> int:
         """How many abilities a model has."""
-        return self.loadings.shape[1]
+        return int(self.loadings.shape[1])
 
     @cached_property
     def squares(self) -> Matrix:
