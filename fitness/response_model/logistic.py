@@ -39,7 +39,7 @@ class Items:
 
     def spreads(self, covariances: Matrix) -> Matrix:
         """Shape (models, items): the variance a' S a of each logit, for covariances S of the abilities."""
-        return np.maximum(covariances.reshape(len(covariances), -1) @ self.squares.T, 0.0)
+        return np.maximum(covariances.reshape(len(covariances), self.squares.shape[1]) @ self.squares.T, 0.0)
 
 
 def sigmoid(logits: Matrix) -> Matrix:
