@@ -1,9 +1,9 @@
 """A race: candidates answer items side by side, round by round, until it is clear which of them are the best.
 
-The first round is for all. Then, as in successive halving (Karnin et al., 2013), each round costs half of the first,
-and who goes on doubles its items; but who goes on is not the better half: it is those for whom an answer tells most
-about who is among the best (optimal budget allocation for a subset: Chen et al., 2008). One that is clearly among
-them, or clearly not, is asked no more.
+Successive halving (Karnin et al., 2013): the first round is for all, each next one for half as many and with twice the
+items. But it is not the better half that goes on: it is the half for which answers tell most about who is among the
+best (as in optimal budget allocation for a subset: Chen et al., 2008). One that clearly is, or clearly is not, is asked
+no more; where that holds for all, the race is over.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..core.contracts.estimator import Matrix, Places
 from ..core.errors import ConfigurationError
 from .panel import Panel, Standing, random_items
-from .race_order import best_first, doubt
+from .race_order import best_first, regrets
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,14 @@ class RaceRule:
     Attributes:
         first: items that every candidate is asked in the first round.
         most: items that a candidate is asked at most; where it is `first`, there is no second round.
-        keep: what each later round costs, as a share of the first.
+        keep: share of a round's candidates that the next is for; each next round doubles what they were asked.
         best: how many candidates the race is to find, and of them the very best; at most half of all.
-        clear: a chance so small counts as none.
     """
 
     first: int = 5
     most: int = 80
     keep: float = 0.5
     best: int = 5
-    clear: float = 0.005
 
     def __post_init__(self) -> None:
         if not 1 <= self.first <= self.most:
@@ -45,14 +43,9 @@ class RaceRule:
                 f"a race asks first {self.first} items and then at most {self.most}: give 1 <= first <= most"
             )
         if not 0 < self.keep < 1:
-            raise ConfigurationError(f"each later round costs the share {self.keep:g}: give one between 0 and 1")
+            raise ConfigurationError(f"the share {self.keep:g} goes on: give one between 0 and 1")
         if self.best < 1:
             raise ConfigurationError(f"a race finds the best {self.best}: give 1 or more")
-
-    @property
-    def average(self) -> float:
-        """Items per candidate that the race spends at most: what halving spends until one has been asked `most`."""
-        return self.first * (1.0 + self.keep * math.log2(self.most / self.first))
 
 
 class Race:
@@ -83,7 +76,7 @@ class Race:
         self.responses: Matrix = np.full((candidates, panel.items), np.nan)
         self.random: npt.NDArray[np.bool_] = np.zeros((candidates, panel.items), np.bool_)
         self.failed: npt.NDArray[np.bool_] = np.zeros(candidates, np.bool_)
-        self._begun = False
+        self._round = 0
         self._waiting: dict[int, Places] | None = None
 
     @property
@@ -133,9 +126,9 @@ class Race:
 
     def order(self) -> Places:
         """The candidates, best first; those that failed come last."""
-        mean, _ = self._objectives(np.arange(len(self.responses)))
-        places = best_first(mean)
-        return np.concatenate([places[~self.failed[places]], places[self.failed[places]]])
+        rows = np.flatnonzero(~self.failed)
+        mean, _ = self._objectives(rows)
+        return np.concatenate([rows[best_first(mean)], np.flatnonzero(self.failed)])
 
     def _objectives(self, rows: Places) -> tuple[Matrix, Matrix]:
         """Means and standard errors, larger is better, the known ones included."""
@@ -148,37 +141,28 @@ class Race:
 
     def _next_round(self) -> dict[int, Places]:
         rows = np.flatnonzero(~self.failed)
-        if not self._begun:
-            self._begun = True
-            counts = np.full(rows.size, self.rule.first)
-        else:
-            counts = self._counts(rows)
+        count = self.rule.first
+        if self._round > 0:
+            if count * 2 ** (self._round - 1) >= min(self.rule.most, self.panel.items):
+                return {}
+            rows = self._in_doubt(rows, math.ceil(self.rule.keep**self._round * rows.size))
+            count *= 2 ** (self._round - 1)
+        self._round += 1
+        counts = np.minimum(count, self.rule.most - self.asked[rows])
         found: dict[int, Places] = {}
-        for count in np.unique(counts[counts > 0]):
+        for count in np.unique(counts[counts > 0]).tolist():
             group = rows[counts == count]
-            items = self.panel.next_items(self.responses[group], int(count), group.tolist())
+            items = self.panel.next_items(self.responses[group], count, group.tolist())
             found |= {int(row): places for row, places in zip(group, items, strict=True) if places.size}
         return dict(sorted(found.items()))
 
-    def _counts(self, rows: Places) -> Places:
-        """How many items to ask each of these candidates now: as many as it was asked, or none."""
-        counts = np.zeros(rows.size, np.intp)
-        asked = self.asked[rows]
-        left = math.floor(self.rule.average * rows.size) - int(asked.sum())
-        if rows.size < 2 or left <= 0:
-            return counts
+    def _in_doubt(self, rows: Places, number: int) -> Places:
+        """At most so many of these candidates, for whom answers tell most; none that is clear or cannot be asked."""
+        if rows.size < 2:
+            return rows[:0]
         mean, error = self._objectives(rows)
-        most = max(1, min(self.rule.best, rows.size // 2))
-        found = [doubt(mean, error, best, self.panel.seed) for best in sorted({1, most})]
-        chance = np.max([one.chance for one in found], axis=0)
-        regret = np.sum([one.regret for one in found], axis=0)
-        cost = np.minimum(asked, np.minimum(self.rule.most, self.panel.items) - asked)
-        open_ = (chance > self.rule.clear) & (cost > 0)
-        worth = regret / np.maximum(cost, 1)
-        share = math.ceil(self.rule.keep * self.rule.first * rows.size)
-        for place in np.argsort(-worth, kind="stable"):
-            # a small race's round may be too short for anyone: then one goes on
-            limit = min(left, share) if counts.any() else left
-            if open_[place] and counts.sum() + cost[place] <= limit:
-                counts[place] = cost[place]
-        return counts
+        best = max(1, min(self.rule.best, rows.size // 2))
+        regret = np.sum([regrets(mean, error, edge) for edge in {1, best}], axis=0)
+        regret[self.asked[rows] >= min(self.rule.most, self.panel.items)] = 0.0
+        chosen = np.argsort(-regret, kind="stable")[:number]
+        return np.sort(rows[chosen[regret[chosen] > 0]])

@@ -150,13 +150,13 @@ def test_difficulties_and_intercepts_say_the_same(tmp_path: Path) -> None:
 
 
 def test_simulated_models_answer_as_the_parameters_say() -> None:
-    columns = {"item": ["x", "y"], "a1": [0, 2.0], "a2": [0, 0], "d": [1.0, 0]}
+    columns: dict[str, list[object]] = {"item": ["x", "y"], "a1": [0, 2.0], "a2": [0, 0], "d": [1.0, 0]}
     found = ItemParameters.from_columns(columns).simulate(4000, seed=0).values.mean(axis=0)
     assert found == pytest.approx([1 / (1 + np.exp(-1)), 0.5], abs=0.03)
 
 
 def test_difficulties_of_several_dimensions() -> None:
-    columns = {"item": ["x"], "a1": [2.0], "a2": [1.0], "b1": [1.0], "b2": [-3.0]}
+    columns: dict[str, list[object]] = {"item": ["x"], "a1": [2.0], "a2": [1.0], "b1": [1.0], "b2": [-3.0]}
     assert ItemParameters.from_columns(columns).intercepts == pytest.approx([1.0])
 
 
