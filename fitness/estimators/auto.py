@@ -22,7 +22,7 @@ LIKELY = (10, 20, 50)
 """Numbers of items at which the choice has to win: those that candidates are usually asked."""
 
 Described = tuple[str, Mapping[str, Any]]
-STATISTICS: Described = ("average", {"estimators": ("blup", "p_irt")})
+STATISTICS: Described = ("average", {"estimators": ["blup", "p_irt"]})
 
 
 class Auto(Estimator):
@@ -59,20 +59,19 @@ class Auto(Estimator):
         first, why = _suited(complete, self.batches)
         self._take(*first)
         self.reasons = (f"{complete} models have answered every item: {why}",)
-        tried = held_out(self.chosen, references)
+        tried = _tried(self.chosen, references)
         if first[0] != FALLBACK:
             plain = _made(FALLBACK, {}, self.seed)
-            tried_plain = held_out(plain, references)
+            tried_plain = _tried(plain, references)
             won, told = _compared(tried, tried_plain)
             self.reasons = (*self.reasons, told)
             if not won:
-                self._take(FALLBACK, {})
+                self._take(FALLBACK, {}, plain)
                 tried = tried_plain
-        self.chosen.fit_uncalibrated(references)
         self.chosen.calibration = Calibration.of(tried)
 
-    def _take(self, name: str, options: Mapping[str, Any]) -> None:
-        self.chosen = _made(name, options, self.seed)
+    def _take(self, name: str, options: Mapping[str, Any], made: CalibratedEstimator | None = None) -> None:
+        self.chosen = _made(name, options, self.seed) if made is None else made
         self.adaptive = self.chosen.adaptive  # type: ignore[misc]  # of this one, not of all
         self._described = (name, dict(options))
         written = ", ".join(f"{key}: {value}" for key, value in options.items())
@@ -116,6 +115,12 @@ def _suited(complete: int, batches: bool) -> tuple[Described, str]:
     if batches:
         return ("blup", {}), "candidates go in batches, which are asked the same items"
     return ("c_optimal", {}), "enough for a response model of several abilities"
+
+
+def _tried(estimator: CalibratedEstimator, references: References) -> HeldOut:
+    """Fits it, and shows how it does where it was not fitted."""
+    estimator.fit_uncalibrated(references)
+    return held_out(estimator, references)
 
 
 def _compared(tried: HeldOut, plain: HeldOut) -> tuple[bool, str]:

@@ -7,7 +7,7 @@ spread over the folds at random.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,8 @@ class HeldOut:
 
     Attributes:
         counts: shape (k,): numbers of items asked, rising.
-        means, errors: shape (references, k): estimates and their standard errors, not calibrated.
+        means: shape (references, k): estimates.
+        errors: shape (references, k): their standard errors, not calibrated, on the scale of the one fitted to all.
         truth: shape (references,): scores on all items.
         importance: shape (references,), positive.
     """
@@ -55,7 +56,13 @@ class HeldOut:
 
 
 def held_out(estimator: CalibratedEstimator, references: References) -> HeldOut:
-    """Estimates of all references that can be held out; none where too few would be left to learn from."""
+    """Estimates of all references that can be held out; none where too few would be left to learn from.
+
+    Args:
+        estimator: fitted to the references, not calibrated. How sure it is of itself may jump with what it is fitted
+            to (a shrinkage that it chooses), so the learners' standard errors are brought to its own scale.
+        references: all that there are.
+    """
     complete = np.flatnonzero(references.complete)
     counts = np.array([count for count in CHECKPOINTS if count < references.responses.shape[1]], np.intp)
     rows, means, errors = [], [], []
@@ -66,10 +73,11 @@ def held_out(estimator: CalibratedEstimator, references: References) -> HeldOut:
         learner = estimator.fresh()
         learner.fit_uncalibrated(references.take(np.setdiff1d(np.arange(len(references.responses)), complete[held])))
         answers = references.responses[complete[held]]
-        found = [learner.estimate(seen) for seen in _asked(learner, answers, counts)]
+        found, believed = _estimates(learner, answers, counts)
+        _, own = _estimates(estimator, answers, counts)
         rows.append(complete[held])
-        means.append(np.array([scores.mean for scores in found]).reshape(len(counts), -1).T)
-        errors.append(np.array([scores.standard_error for scores in found]).reshape(len(counts), -1).T)
+        means.append(found)
+        errors.append(believed * np.exp(np.median(np.log(own / believed), axis=0)))
     if not rows:
         nothing = np.empty((0, len(counts)))
         return HeldOut(counts, nothing, nothing, np.empty(0), np.empty(0))
@@ -105,7 +113,16 @@ def _alike(responses: Matrix, lots: np.random.Generator) -> Iterator[list[int]]:
         yield np.flatnonzero(labels == label).tolist()
 
 
-def _asked(estimator: CalibratedEstimator, answers: Matrix, counts: Sequence[int] | Places) -> Iterator[Matrix]:
+def _estimates(estimator: CalibratedEstimator, answers: Matrix, counts: Places) -> tuple[Matrix, Matrix]:
+    """Shapes (models, k): estimates and their standard errors, which are not 0."""
+    means, errors = np.empty((len(answers), len(counts))), np.empty((len(answers), len(counts)))
+    for column, seen in enumerate(_asked(estimator, answers, counts)):
+        scores = estimator.estimate(seen)
+        means[:, column], errors[:, column] = scores.mean, np.maximum(scores.standard_error, 1e-9)
+    return means, errors
+
+
+def _asked(estimator: CalibratedEstimator, answers: Matrix, counts: Places) -> Iterator[Matrix]:
     """The responses as each count is reached, of models whose every answer is known."""
     seen = np.full_like(answers, np.nan)
     asked = 0

@@ -112,7 +112,7 @@ def _needed(found: HeldOut) -> Matrix:
     spread = truth * (1.0 - truth)
     own = found.means * (1.0 - found.means)
     ratio = np.sqrt(np.divide(own, spread, out=np.ones_like(own), where=spread > 1e-12))
-    needed: Matrix = np.abs(found.means - truth) / (z * np.maximum(found.errors, 1e-9)) * ratio
+    needed: Matrix = np.abs(found.means - truth) / (z * found.errors) * ratio
     return np.clip(needed, 1e-3, 1e3)
 
 
