@@ -146,7 +146,7 @@ def check_items(subject: Subject) -> None:
     answers = some_answers(CANDIDATES, ITEMS, np.random.default_rng(5))
     while np.isnan(responses).any():
         items = _asked_for(subject.usual, responses, 7)
-        if not subject.estimator.adaptive:
+        if not subject.usual.adaptive:
             assert np.all(items == items[0]), "`adaptive` is false, yet candidates were asked different items"
         np.put_along_axis(responses, items, np.take_along_axis(answers, items, axis=1), axis=1)
     assert _asked_for(subject.usual, responses, 7).shape[1] == 0, "it asks on when everything was asked"
