@@ -20,12 +20,14 @@ from ...core.contracts.estimator import Matrix, Places
 from .held_out import HeldOut
 
 COVERAGE = 0.9
+AIMED, MOST = 0.93, 0.97
+"""The quantile that is taken: above `COVERAGE`, for references that are alike are fewer than they seem. Where scores
+are exactly 0 or 1, which no interval reaches, it is higher, but not above `MOST`."""
 PLACES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 """Where the factor is learnt, as shares of the references (by importance) that score less."""
 LOCAL = 25
 """About so many references on either side of such a place count there."""
 NARROWEST = 0.2
-MOST = 0.95
 LEAST = 3
 WITHOUT = 1.5
 """The factor where fewer references than `LEAST` could be held out."""
@@ -125,7 +127,7 @@ def _quantile(values: Matrix, weights: Matrix, reached: npt.NDArray[np.bool_]) -
     shares = np.cumsum(weights[order]) / weights.sum()
     effective = max(float(weights.sum() ** 2 / (weights**2).sum()), 2.0)
     reachable = float(weights @ reached / weights.sum())
-    level = min(COVERAGE / max(reachable, COVERAGE), MOST)
+    level = min(AIMED / max(reachable, AIMED), MOST)
     place = min(int(np.searchsorted(shares, level)), len(values) - 1)
     tail = 0.5 + COVERAGE / 2
     extra = np.log(student.ppf(tail, effective - 1.0) / NormalDist().inv_cdf(tail))
