@@ -24,11 +24,13 @@ class Drift:
         difference: mean of response minus prediction, in [-1, 1]; below 0 where the items have become harder.
         z: the same in its standard errors; 0 without answers.
         answers: how many random items were answered, over all candidates.
+        variance: of the sum of differences.
     """
 
     difference: float
     z: float
     answers: int
+    variance: float = 0.0
 
     @property
     def alarm(self) -> bool:
@@ -69,7 +71,7 @@ def drift(predicted: Matrix, responses: Matrix, standard_error: Matrix) -> Drift
     alike = float((around.sum(axis=0) ** 2).sum() - (around**2).sum())
     variance = scatter + scores + max(alike, 0.0)
     # where every answer was held to be certain, one that differs must still not count as infinitely surprising
-    return Drift(difference, difference * answers / float(np.sqrt(max(variance, 0.25))), answers)
+    return Drift(difference, difference * answers / float(np.sqrt(max(variance, 0.25))), answers, variance)
 
 
 def drift_of(estimator: Estimator, responses: Matrix, random: npt.NDArray[np.bool_]) -> Drift:

@@ -9,7 +9,7 @@ no more; where that holds for all, the race is over.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,12 +58,18 @@ class Race:
     """
 
     def __init__(
-        self, panel: Panel, candidates: int, rule: RaceRule | None = None, known: Matrix | None = None
+        self,
+        panel: Panel,
+        candidates: int,
+        rule: RaceRule | None = None,
+        known: Matrix | None = None,
+        lots: Sequence[int] | None = None,
     ) -> None:
         """Begins a race.
 
         Args:
             known: shape (candidates, k): further objectives, exact, larger is better (bytes, with a minus).
+            lots: by candidate, what its random items are drawn by; equal ones draw the same. Default: each its own.
 
         Raises:
             ConfigurationError: `known` is not for so many candidates.
@@ -73,6 +79,7 @@ class Race:
         self.known: Matrix = np.empty((candidates, 0)) if known is None else np.asarray(known, np.float64)
         if self.known.ndim != 2 or len(self.known) != candidates:
             raise ConfigurationError(f"known objectives of shape {self.known.shape} for {candidates} candidates")
+        self._lots = list(range(candidates)) if lots is None else list(lots)
         self.responses: Matrix = np.full((candidates, panel.items), np.nan)
         self.random: npt.NDArray[np.bool_] = np.zeros((candidates, panel.items), np.bool_)
         self.failed: npt.NDArray[np.bool_] = np.zeros(candidates, np.bool_)
@@ -152,7 +159,7 @@ class Race:
         found: dict[int, Places] = {}
         for count in np.unique(counts[counts > 0]).tolist():
             group = rows[counts == count]
-            items = self.panel.next_items(self.responses[group], count, group.tolist())
+            items = self.panel.next_items(self.responses[group], count, [self._lots[row] for row in group])
             found |= {int(row): places for row, places in zip(group, items, strict=True) if places.size}
         return dict(sorted(found.items()))
 

@@ -33,6 +33,11 @@ class Elites:
                 # of two that look equal, the one that was asked more is the better bet
                 self._waiting[candidate.id] = self._sign * known.values[0] - known.errors[0], candidate
 
+    def best(self, count: int) -> list[CandidateRecord]:
+        """The best of those that have not answered every item, best first."""
+        ordered = sorted(self._waiting.values(), key=lambda entry: -entry[0])
+        return [candidate for _, candidate in ordered[:count]]
+
     def next(self, at_once: bool = False) -> CandidateRecord | None:
         """Who is to answer every item now, or None; nobody is named twice.
 

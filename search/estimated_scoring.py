@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 
 from ..core.contracts import Executor
 from ..core.contracts.estimator import Matrix, Places
-from ..core.errors import ConfigurationError, EvaluationError, OptimizerError, StorageError
+from ..core.errors import ConfigurationError, EvaluationError, StorageError
 from ..core.estimate import Estimate
-from ..core.fitness_spec import FULL
 from ..core.recipe import Recipe
 from ..core.study_spec import StudySpec
 from ..fitness.evaluator import Evaluator
 from ..fitness.learner import Learner
-from ..fitness.panel import Aim, Standing
+from ..fitness.panel import Standing
 from ..fitness.racing import Race, RaceRule
-from ..storage import REST_PART, CandidateRecord, EvaluationRecord, Store, ToldRecord
-from .candidate import name_of
+from ..storage import CHECK_PART, LATER_PARTS, REST_PART, RETEST_PART, CandidateRecord, Store, ToldRecord
+from .aims import aims_of
+from .asking import Asking, ItemIds, count
+from .drift_watch import DriftWatch
 from .elites import Elites
+from .estimator_choice import imported_responses
 from .eval_keys import EvaluationKeys
 from .ranking import values_of
 from .scoring import Scoring
 
-ItemIds = dict[str, tuple[str, ...]]
+CHECKED = 3
+"""So many times the finalists are asked further items before the finalists are chosen among them."""
 
 
 class EstimatedScoring(Scoring):
@@ -51,19 +54,20 @@ class EstimatedScoring(Scoring):
         self._spec = spec
         self._study_id = study_id
         self._store = store
-        self._executor = executor
-        self._keys = keys
         self._evaluator = evaluator
         self._groups = evaluator.items["search"]
         shared = {name: group for name, group in self._groups.items() if group.task.share}
-        self._whole: ItemIds = {
+        self._whole = {
             name: tuple(item.id for item in group.items) for name, group in self._groups.items() if name not in shared
         }
-        items = {name: tuple(item.id for item in group.items) for name, group in shared.items()}
-        self._learner = Learner(spec.fitness, items, _aims(spec, items), {}, spec.seed)
+        self._items = {name: tuple(item.id for item in group.items) for name, group in shared.items()}
+        imported = imported_responses(spec, self._items)
+        self._learner = Learner(spec.fitness, self._items, aims_of(spec, self._items), imported, spec.seed)
+        self._asking = Asking(study_id, store, executor, keys, self._items)
         self._rule = RaceRule(spec.fitness.first, spec.fitness.most)
-        size = sum(len(ids) for ids in items.values())
+        size = sum(len(ids) for ids in self._items.values())
         self._elites = Elites(spec.fitness.elites, size, spec.objectives[0].direction)
+        self._watch = DriftWatch(study_id, store)
 
     def key(self, recipe: Recipe) -> None:
         """None: which items a candidate is asked is decided when it races."""
@@ -75,15 +79,9 @@ class EstimatedScoring(Scoring):
         for label in self._spec.space.labelled:
             recipe = references[label]
             sources.append(self._store.candidates.add_reference(self._study_id, label, recipe.to_dict(), recipe.hash))
-        self._run(
-            [
-                self._store.queue.ensure(source.id, "search", self._keys.key(Recipe.from_dict(source.recipe), "search"))
-                for source in sources
-            ],
-            evaluated,
-        )
+        self._asking.ask(0, [(source, None) for source in sources], evaluated)
         for source in sources:
-            answers = self._answers(source)
+            answers = self._asking.answers(source)
             if answers:  # one that failed has none
                 self._learner.add_source(answers)
 
@@ -92,14 +90,21 @@ class EstimatedScoring(Scoring):
     ) -> list[ToldRecord | None]:
         """Races those that are new in this ask; see `Scoring`."""
         new = _new(ask_no, candidates)
-        race = Race(self._learner.panel, len(new), self._rule)
+        # one lot for all: they compare on random items too, and are computed in company
+        race = Race(self._learner.panel, len(new), self._rule, lots=[ask_no] * len(new))
         part = 0
         while asked := race.ask():
-            items = {number: self._item_ids(race.panel.by_task(places), part) for number, places in asked.items()}
-            self._run([self._queued(new[number], part, items[number]) for number in asked], evaluated)
+            items = {number: self._asking.ids(race.panel.by_task(places)) for number, places in asked.items()}
+            if part == 0:
+                items = {number: {**ids, **self._whole} for number, ids in items.items()}
+            self._asking.ask(part, [(new[number], ids) for number, ids in items.items()], evaluated)
             race.tell({number: self._responses(new[number], places) for number, places in asked.items()})
             part += 1
-        self._measure(new, race)
+        self._watch.note(ask_no, race)
+        standing = race.scores()
+        for number, candidate in enumerate(new):
+            if not race.failed[number]:
+                self._record(candidate, partial(self._measured, candidate, number, standing))
         evaluated()
         return [self._told(self._store.candidates.get(candidate.id)) for candidate in candidates]
 
@@ -110,103 +115,90 @@ class EstimatedScoring(Scoring):
         told: Sequence[ToldRecord | None],
         evaluated: Callable[[], None],
     ) -> None:
-        """Lets the best candidate that has not yet answer every item, if there is budget for it; see `Scoring`."""
-        new = {candidate.id for candidate in _new(ask_no, candidates)}
-        parts = self._store.queue.parts(self._study_id, "search")
-        asked = sum(
-            len(ids)
-            for candidate_id in new
-            for evaluation in parts.get(candidate_id, ())
-            if evaluation.part != REST_PART
-            for ids in (evaluation.items or {}).values()
-        )
-        known = [pair for pair in zip(candidates, told, strict=True) if pair[0].id in new]
-        self._elites.raced(asked, [candidate for candidate, _ in known], [value for _, value in known])
-        elite = self._elites.next()
-        if elite is not None:
-            self._ask_rest(elite, evaluated)
+        """Lets the best candidate that has not yet answer every item, if there is budget for it; see `Scoring`.
 
-    def _ask_rest(self, elite: CandidateRecord, evaluated: Callable[[], None]) -> None:
-        parts = self._store.queue.parts(self._study_id, "search")[elite.id]
-        asked = {
-            (task, id_)
-            for part in parts
-            if part.part != REST_PART
-            for task, ids in (part.items or {}).items()
-            for id_ in ids
-        }
-        rest = {
-            task: left
-            for task, ids in self._learner.items.items()
-            if (left := tuple(id_ for id_ in ids if (task, id_) not in asked))
-        }
+        Where random items do not come out as the estimates foresee, budget or not: the next ask learns from it.
+        """
+        new = _new(ask_no, candidates)
+        known = {candidate.id: value for candidate, value in zip(candidates, told, strict=True)}
+        parts = [
+            part for candidate in new for part in self._asking.parts(candidate).values() if part.part < LATER_PARTS
+        ]
+        self._elites.raced(sum(map(count, parts)), new, [known[candidate.id] for candidate in new])
+        elite = self._elites.next(at_once=self._watch.alarm(ask_no))
+        if elite is not None:
+            self._learn_from(elite, evaluated)
+
+    def finish(self, evaluated: Callable[[], None]) -> None:
+        """Asks the best ones further items: a race is also won by luck, and lost in the best of company."""
+        panel = self._learner.panel
+        again = self._elites.best(CHECKED * self._spec.finalists)
+        for candidate in again:
+            known = self._asking.parts(candidate).get(RETEST_PART)
+            if known is not None and known.items is not None:
+                items: ItemIds = known.items
+            else:
+                row = self._asking.row(candidate)[None]
+                (places,) = panel.next_items(row, self._rule.most, [0])
+                items = self._asking.ids(panel.by_task(places))
+            if items:
+                self._asking.ask(RETEST_PART, [(candidate, items)], evaluated)
+        if again:
+            standing = panel.estimate(np.stack([self._asking.row(candidate) for candidate in again]))
+            for number, candidate in enumerate(again):
+                self._record(candidate, partial(self._measured, candidate, number, standing))
+
+    def check(self, candidate: CandidateRecord, evaluated: Callable[[], None]) -> None:
+        """Asks a candidate of an ask that is over what it was not asked; the search does not look at the answers."""
+        self._ask_rest(candidate, CHECK_PART, evaluated)
+
+    def _ask_rest(self, candidate: CandidateRecord, part: int, evaluated: Callable[[], None]) -> None:
+        """Asks it, as this part, all that it was not asked otherwise."""
+        parts = self._asking.parts(candidate)
+        if part in parts:
+            rest: ItemIds = parts[part].items or {}
+        else:
+            others = [other.items or {} for other in parts.values() if other.part != CHECK_PART]
+            asked = {(task, id_) for items in others for task, ids in items.items() for id_ in ids}
+            rest = {
+                task: left
+                for task, ids in self._items.items()
+                if (left := tuple(id_ for id_ in ids if (task, id_) not in asked))
+            }
         if rest:
-            self._run([self._queued(elite, REST_PART, rest)], evaluated)
-        answers = self._answers(elite)
-        if all(len(answers.get(task, ())) == len(ids) for task, ids in self._learner.items.items()):
+            self._asking.ask(part, [(candidate, rest)], evaluated)
+
+    def _learn_from(self, elite: CandidateRecord, evaluated: Callable[[], None]) -> None:
+        self._ask_rest(elite, REST_PART, evaluated)
+        answers = self._asking.answers(elite)
+        if all(len(answers.get(task, ())) == len(ids) for task, ids in self._items.items()):
             self._learner.add(answers)
+            self._watch.learned()
             scores = {
                 task: tuple(answers[task][item.id] for item in group.items) for task, group in self._groups.items()
             }
             recipe = Recipe.from_dict(elite.recipe)
             self._record(elite, lambda: self._evaluator.measure(recipe, "search", scores))
 
-    def _run(self, evaluations: Sequence[EvaluationRecord], evaluated: Callable[[], None]) -> None:
-        for _ in self._executor.run([evaluation.id for evaluation in evaluations]):
-            evaluated()
-
-    def _queued(self, candidate: CandidateRecord, part: int, items: ItemIds) -> EvaluationRecord:
-        key = self._keys.key(Recipe.from_dict(candidate.recipe), "search", items)
-        evaluation = self._store.queue.ensure(candidate.id, "search", key, part, items)
-        if evaluation.items != items:
-            raise OptimizerError(
-                f"replayed, {name_of(candidate)} would be asked other items than are recorded: an installed version "
-                "has changed since. Install the recorded versions (`heterosis status` lists them), or start a new study"
-            )
-        return evaluation
-
-    def _item_ids(self, places: Mapping[str, Places], part: int) -> ItemIds:
-        chosen = {
-            task: tuple(self._learner.items[task][place] for place in of_task) for task, of_task in places.items()
-        }
-        return {**chosen, **self._whole} if part == 0 else chosen
-
-    def _answers(self, candidate: CandidateRecord) -> dict[str, dict[str, float]]:
-        found = self._store.results.responses(candidate.id, "search")
-        return {
-            task: dict(zip(responses.item_set.item_ids, responses.scores, strict=True))
-            for task, responses in found.items()
-        }
-
     def _responses(self, candidate: CandidateRecord, places: Places) -> Matrix | None:
         """What it answered to the items at these places of the pool; None if it failed."""
         if self._store.candidates.get(candidate.id).state == "failed":
             return None
-        answers = self._answers(candidate)
-        pool = [self._learner.row(task, answers.get(task, {})) for task in self._learner.items]
-        row: Matrix = np.concatenate(pool)[places]
+        row: Matrix = self._asking.row(candidate)[places]
         return row
 
-    def _measure(self, new: Sequence[CandidateRecord], race: Race) -> None:
-        standing = race.scores()
-        for number, candidate in enumerate(new):
-            if not race.failed[number]:
-                self._record(candidate, partial(self._measured, candidate, number, race, standing))
-
-    def _measured(
-        self, candidate: CandidateRecord, number: int, race: Race, standing: Standing
-    ) -> Mapping[str, Estimate]:
-        answers = self._answers(candidate)
+    def _measured(self, candidate: CandidateRecord, number: int, standing: Standing) -> Mapping[str, Estimate]:
+        answers = self._asking.answers(candidate)
         estimates = {}
         for task, group in self._groups.items():
-            count = len(answers[task]) if task in answers else 0
-            if count == len(group.items):
+            seen = len(answers.get(task, ()))
+            if seen == len(group.items):
                 scores = [answers[task][item.id] for item in group.items]
                 estimates[task] = group.task.summarise(group.items, scores)
             else:
                 found = standing.tasks[task]
                 mean, error = float(found.mean[number]), float(found.standard_error[number])
-                estimates[task] = Estimate(mean, error, max(count, 1))
+                estimates[task] = Estimate(mean, error, max(seen, 1))
         return self._evaluator.measure_estimates(Recipe.from_dict(candidate.recipe), estimates)
 
     def _record(self, candidate: CandidateRecord, measure: Callable[[], Mapping[str, Estimate]]) -> None:
@@ -233,18 +225,3 @@ class EstimatedScoring(Scoring):
 def _new(ask_no: int, candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
     """Those that this ask proposed first, each once."""
     return list({candidate.id: candidate for candidate in candidates if candidate.ask_no == ask_no}.values())
-
-
-def _aims(spec: StudySpec, tasks: Collection[str]) -> list[Aim]:
-    """The objectives that are means of responses to these tasks."""
-    found = [
-        Aim(objective.tasks, 1 if objective.direction == "maximize" else -1)
-        for objective in spec.objectives
-        if objective.label in spec.shares and objective.tasks and set(objective.tasks) <= set(tasks)
-    ]
-    if not found:
-        raise ConfigurationError(
-            "fitness: no objective is a share of right answers (such as `accuracy`), so there is nothing to estimate "
-            f"from few items. Remove `fitness`, or write `fitness: {FULL}`"
-        )
-    return found

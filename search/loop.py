@@ -54,6 +54,7 @@ class SearchLoop:
             self._scoring.settle(ask_no, candidates, told, evaluated)
             made += len(candidates)
             ask_no += 1
+        self._scoring.finish(evaluated)
 
     def _optimizer(self) -> Optimizer:
         plugin: type[Optimizer] = registry.load("optimizers", self._spec.optimizer)

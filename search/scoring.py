@@ -33,6 +33,9 @@ class Scoring(ABC):
             evaluated: called after each evaluation.
         """
 
+    def finish(self, evaluated: Callable[[], None]) -> None:  # noqa: B027  (most need nothing)
+        """Called when the last ask of a search is settled, before finalists are chosen."""
+
     def settle(  # noqa: B027  (most need nothing)
         self,
         ask_no: int,

@@ -2,7 +2,10 @@
 
 from .owners import this_process
 from .records import (
+    CHECK_PART,
+    LATER_PARTS,
     REST_PART,
+    RETEST_PART,
     ArtifactRecord,
     AskRecord,
     CandidateRecord,
@@ -21,7 +24,10 @@ from .records import (
 from .store import Store
 
 __all__ = [
+    "CHECK_PART",
+    "LATER_PARTS",
     "REST_PART",
+    "RETEST_PART",
     "ArtifactRecord",
     "AskRecord",
     "CandidateRecord",

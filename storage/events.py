@@ -26,6 +26,26 @@ class Events:
             rows = connection.execute(query.order_by(events.c.id).limit(limit))
             return [Event(row.id, row.study_id, row.at, row.type, row.subject_id, row.payload_json) for row in rows]
 
+    def of_type(self, study_id: str, type: str) -> list[Event]:  # noqa: A002  (the field's own word)
+        """A study's events of one type, oldest first."""
+        query = select(events).where(events.c.study_id == study_id, events.c.type == type).order_by(events.c.id)
+        with self._database.read() as connection:
+            rows = connection.execute(query)
+            return [Event(row.id, row.study_id, row.at, row.type, row.subject_id, row.payload_json) for row in rows]
+
+    def note(
+        self,
+        study_id: str,
+        type: str,  # noqa: A002  (the field's own word)
+        subject_id: str,
+        payload: Mapping[str, Any],
+    ) -> None:
+        """Writes an event, unless the study has one of this type and subject."""
+        same = (events.c.study_id == study_id, events.c.type == type, events.c.subject_id == subject_id)
+        with self._database.write() as connection:
+            if connection.execute(select(events.c.id).where(*same)).first() is None:
+                append(connection, self._database.now(connection), type, subject_id, study_id=study_id, payload=payload)
+
 
 def append(
     connection: Connection,

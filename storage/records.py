@@ -22,8 +22,14 @@ EvaluationState: TypeAlias = Literal["queued", "running", "succeeded", "failed",
 AttemptOutcome: TypeAlias = Literal["succeeded", "failed", "lost", "released", "cancelled"]
 
 
+LATER_PARTS = 900
+"""Parts below are the rounds of the race of the ask that a candidate was proposed in."""
+RETEST_PART = 998
+"""The part that the best are asked again when the search is over."""
 REST_PART = 999
-"""The part of all items that a candidate was not asked step by step."""
+"""The part of all items that a candidate was not asked otherwise."""
+CHECK_PART = 1000
+"""The same, asked to check estimates: the search does not look at it, and goes on as if it were not there."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,8 @@ class EvaluationRecord:
     """One candidate at one stage, or a part of its items there: waiting, running, or done.
 
     Attributes:
-        part: 0, 1, ...: a candidate that is asked step by step has an evaluation for each step; REST_PART for the rest.
+        part: 0, 1, ...: a candidate that is asked step by step has an evaluation for each step, and
+            perhaps RETEST_PART, REST_PART and CHECK_PART.
         items: by task, the ids of the items that this part asks; None: all of the stage's.
         attempt: how often it was claimed; a result counts only if it carries the latest.
         lease_owner: who claimed it last and has it still, or None.

@@ -106,13 +106,19 @@ class Results:
             now = self._database.now(connection)
             return fail_evaluation(connection, now, evaluation_id, attempt, kind, reason, "failed")
 
-    def responses(self, candidate_id: str, stage: Stage) -> dict[str, Responses]:
+    def responses(self, candidate_id: str, stage: Stage, below: int | None = None) -> dict[str, Responses]:
         """What a candidate answered at a stage, by task; empty if it has not succeeded.
 
         Where it was asked step by step, the item set is what it was asked in all.
+
+        Args:
+            below: only what it was asked in parts below this one; default: in any.
         """
+        conditions = [evaluations.c.candidate_id == candidate_id, evaluations.c.stage == stage]
+        if below is not None:
+            conditions.append(evaluations.c.part < below)
         with self._database.read() as connection:
-            found = _read(connection, evaluations.c.candidate_id == candidate_id, evaluations.c.stage == stage)
+            found = _read(connection, *conditions)
         return found.get(candidate_id, {})
 
     def responses_of_study(self, study_id: str, stage: Stage) -> dict[str, dict[str, Responses]]:

@@ -14,6 +14,7 @@ from ...core.errors import ConfigurationError, OptimizerError, PluginError, did_
 from ...core.gene_space import GeneSpace
 from ...core.seeds import derived_seed
 from .options import Option, read_first, read_options
+from .ties import tied
 
 
 class TurnTaking(Optimizer):
@@ -51,7 +52,7 @@ class TurnTaking(Optimizer):
         return list(self._open)
 
     def tell(self, results: Sequence[Told]) -> None:
-        """Learns the results of the last ask; a value that is NaN or infinite counts as failed. See the contract."""
+        """Learns the results of the last ask, ties within error as ties; NaN or infinite counts as failed."""
         if not self._open:
             raise OptimizerError("there is nothing to tell: ask for proposals first")
         if len(results) != len(self._open):
@@ -62,7 +63,7 @@ class TurnTaking(Optimizer):
             if told.values is not None and len(told.values) != len(self.directions):
                 raise OptimizerError(f"{len(told.values)} values told for {len(self.directions)} objectives")
         self._open = []
-        self._learn([_only_finite(told) for told in results])
+        self._learn(tied([_only_finite(told) for told in results], self.directions))
 
     def _derived_seed(self, *purpose: str | int) -> int:
         return derived_seed(self._seed, "optimizer", self.name, *purpose)

@@ -6,7 +6,8 @@ import heterosis as ht
 import pytest
 from heterosis.core.errors import ConfigurationError
 from heterosis.fitness.evaluator import Evaluator
-from heterosis.storage import REST_PART
+from heterosis.search.estimated_scoring import CHECKED
+from heterosis.storage import LATER_PARTS, REST_PART, RETEST_PART
 from heterosis.workers.local import LocalExecutor
 
 FITNESS = {"estimator": "stratified_mean", "first": 4, "most": 16, "elites": 0.3}
@@ -45,10 +46,14 @@ def test_candidates_race_sources_and_elites_answer_everything(study):
     records = {record.id: record for record in made.store.candidates.all(made.record.id)}
     sources = [parts[key] for key, record in records.items() if record.label in ("one", "two")]
     assert sources == [[(0, None)], [(0, None)]]
-    raced = {key: [count for part, count in found if part != REST_PART] for key, found in parts.items()}
+    raced = {key: [count for part, count in found if part < LATER_PARTS] for key, found in parts.items()}
     bred = {key: counts for key, counts in raced.items() if records[key].kind == "bred"}
     assert {counts[0] for counts in bred.values()} == {4}
-    assert {sum(counts) for counts in bred.values()} == {4, 8, 16}
+    assert 4 < max(sum(counts) for counts in bred.values()) <= 16
+    assert sum(sum(counts) for counts in bred.values()) <= 10 * len(bred)
+    again = [count for found in parts.values() for part, count in found if part == RETEST_PART]
+    assert 1 <= len(again) <= CHECKED * made.spec.finalists
+    assert set(again) <= set(range(1, 17))
     spent = sum(map(sum, bred.values()))
     elites = [key for key, found in parts.items() if found and found[-1][0] == REST_PART]
     assert elites
@@ -127,15 +132,17 @@ def test_a_candidate_that_fails_leaves_the_race_with_its_reason(study, monkeypat
     assert made.best().name != failed[0].name
 
 
-def test_with_as_many_first_as_most_every_candidate_is_asked_the_same_items(study):
+def test_with_as_many_first_as_most_there_is_no_race_and_all_of_an_ask_answer_the_same(study):
     made = study(fitness={**FITNESS, "first": 10, "most": 10, "elites": 0})
-    made.optimize(candidates=8)
-    asked = {
-        made.store.results.responses(candidate.record.id, "search")["many"].item_set.item_ids
-        for candidate in made.candidates
-    }
-    assert len(asked) == 1
-    assert len(asked.pop()) == 10
+    made.optimize(candidates=16)
+    parts = made.store.queue.parts(made.record.id, "search")
+    asked = {}
+    for candidate in made.candidates:
+        raced = [part.items for part in parts[candidate.record.id] if part.part < LATER_PARTS]
+        assert len(raced) == 1
+        asked.setdefault(candidate.record.ask_no, set()).add(raced[0]["many"])
+    assert all(len(items) == 1 for items in asked.values())
+    assert {len(ids) for items in asked.values() for ids in items} == {10}
 
 
 def test_several_tasks_share_the_items_and_a_perplexity_is_asked_in_full(
