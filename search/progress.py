@@ -20,6 +20,8 @@ class Progress:
         best: the best candidate so far and its value of the first objective, or "".
         seconds_each: mean wall-clock seconds of an evaluation in this run, or None before the first.
         seconds_left: estimate of what the stage still takes, or None before the first.
+        doing: what is done now, where it is not plainly evaluating candidates, or "".
+        asked: where candidates race, how many items they have been asked in all; None elsewhere.
     """
 
     stage: Stage
@@ -30,6 +32,8 @@ class Progress:
     best: str
     seconds_each: float | None
     seconds_left: float | None
+    doing: str = ""
+    asked: int | None = None
 
 
 Listener: TypeAlias = Callable[[Progress], None]

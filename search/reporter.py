@@ -7,10 +7,13 @@ from collections.abc import Sequence
 
 from ..core.stage import Stage
 from ..core.study_spec import ObjectiveSpec
-from ..storage import CandidateRecord, Store
+from ..storage import CHECK_PART, CandidateRecord, Store
 from .candidate import name_of
 from .progress import Listener, Progress
 from .ranking import ranked
+
+SOURCES_ANSWER = "the sources answer every item"
+"""What is done before the first candidates race."""
 
 
 class Reporter:
@@ -19,10 +22,18 @@ class Reporter:
     Args:
         objective: what `best` is the best of.
         whole: how many evaluations the stage has in all.
+        races: whether candidates are asked step by step, after the sources have answered every item.
     """
 
     def __init__(
-        self, store: Store, study_id: str, objective: ObjectiveSpec, stage: Stage, whole: int, listener: Listener
+        self,
+        store: Store,
+        study_id: str,
+        objective: ObjectiveSpec,
+        stage: Stage,
+        whole: int,
+        listener: Listener,
+        races: bool = False,
     ) -> None:
         self._store = store
         self._study_id = study_id
@@ -30,14 +41,21 @@ class Reporter:
         self._stage = stage
         self._whole = whole
         self._listener = listener
+        self._races = races
         self._started = time.monotonic()
         self._before = len(self._over(self._records()))
+        self._seconds_each: float | None = None
 
     def __call__(self) -> None:
         """One more evaluation is over."""
-        over = self._over(self._records())
+        records = self._records()
+        over = self._over(records)
+        if self._races and not records:
+            self._started = time.monotonic()  # how long sources take says nothing of candidates
         new = len(over) - self._before
-        seconds_each = (time.monotonic() - self._started) / new if new > 0 else None
+        if new > 0 and not (self._races and len(over) < len(records)):  # those in a race are over all at once
+            self._seconds_each = (time.monotonic() - self._started) / new
+        seconds_each = self._seconds_each
         self._listener(
             Progress(
                 stage=self._stage,
@@ -48,6 +66,8 @@ class Reporter:
                 best=self._best(over),
                 seconds_each=seconds_each,
                 seconds_left=None if seconds_each is None else seconds_each * max(self._whole - len(over), 0),
+                doing=self._doing(records, over),
+                asked=self._asked(records) if self._races else None,
             )
         )
 
@@ -66,4 +86,24 @@ class Reporter:
         best = ranked([record for record in over if record.kind == "bred"], self._objective, self._stage)
         if not best:
             return ""
-        return f"{name_of(best[0])}: {best[0].measurements[self._stage][self._objective.label].mean:.3f}"
+        found = best[0].measurements[self._stage][self._objective.label]
+        return f"{name_of(best[0])}: {found.mean:.3f}" + (f" from {found.items} items" if self._races else "")
+
+    def _doing(self, records: Sequence[CandidateRecord], over: Sequence[CandidateRecord]) -> str:
+        if not self._races:
+            return ""
+        if not records:
+            sources = self._store.candidates.all(self._study_id, "reference")
+            return f"{SOURCES_ANSWER} ({len(self._over(sources))} of {len(sources)} have)"
+        racing = len(records) - len(over)
+        return f"{racing} candidates race" if racing > 1 else ""
+
+    def _asked(self, records: Sequence[CandidateRecord]) -> int:
+        parts = self._store.queue.parts(self._study_id, self._stage)
+        answered = [
+            part
+            for record in records
+            for part in parts.get(record.id, ())
+            if part.state == "succeeded" and part.part != CHECK_PART
+        ]
+        return sum(len(ids) for part in answered for ids in (part.items or {}).values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
@@ -28,7 +28,9 @@ from .reporter import Reporter
 if TYPE_CHECKING:  # what evaluates needs transformers, which takes seconds to import: too long just to look
     from ..fitness.evaluator import Evaluator
     from ..fitness.item_sets import StagedItems
+    from .estimated_scoring import EstimatedScoring
     from .eval_keys import EvaluationKeys
+    from .fitness_report import FitnessReport
     from .scoring import Scoring
     from .selection import Selection
 
@@ -142,10 +144,7 @@ class Study:
         from .loop import SearchLoop
 
         budget = whole_number_of(self.spec.candidates if candidates is None else candidates, "candidates", at_least=1)
-        checkpoints = self.spec.space.checkpoints
-        self.store.studies.record_models(
-            self.record.id, {reference: checkpoints[reference].fingerprint for reference in checkpoints}
-        )
+        self._note_models()
         self.spec = replace(self.spec, candidates=budget)
         self.record = self.store.studies.set_candidates(self.record.id, budget)
         self.store.queue.reap(self.record.id, counted=False)
@@ -159,6 +158,12 @@ class Study:
             raise
         self.store.studies.set_state(self.record.id, "complete")
         return self
+
+    def _note_models(self) -> None:
+        checkpoints = self.spec.space.checkpoints
+        self.store.studies.record_models(
+            self.record.id, {reference: checkpoints[reference].fingerprint for reference in checkpoints}
+        )
 
     def _select(self, listener: Listener) -> None:
         finalists = self._selection.finalists()
@@ -223,6 +228,27 @@ class Study:
             return None
         return report_of(self.spec, tested)
 
+    def fitness(self, check: bool = False, checked: Callable[[int, int], None] = lambda *_: None) -> FitnessReport:
+        """What the scores on search items cost, what they are learned from, and how good they are.
+
+        Args:
+            check: first let the candidates of the last generation answer every item; the search stays as it is.
+            checked: called with how many of them have, and how many there are.
+
+        Raises:
+            CheckpointError: a checkpoint is missing, damaged, or has changed since the study began.
+            ConfigurationError, PluginError, StorageError: see their messages.
+        """
+        from .fitness_report import fitness_report
+
+        if check and self.spec.fitness is not None:
+            from .fitness_check import check_generation
+
+            self._note_models()
+            self.store.queue.reap(self.record.id, counted=False)
+            check_generation(self.record.id, self.store, self._estimated_scoring(), checked)
+        return fitness_report(self.spec, self.record.id, self.store)
+
     def close(self) -> None:
         """Gives back what the executor holds, and closes the database."""
         if "_executor" in self.__dict__:  # one that was never needed is not made for this
@@ -233,7 +259,8 @@ class Study:
         return Candidate(record, self.spec.space, self.store)
 
     def _reporter(self, stage: Stage, whole: int, listener: Listener) -> Reporter:
-        return Reporter(self.store, self.record.id, self.spec.objectives[0], stage, whole, listener)
+        estimated = self.spec.fitness is not None and stage == "search"
+        return Reporter(self.store, self.record.id, self.spec.objectives[0], stage, whole, listener, estimated)
 
     @cached_property
     def _evaluator(self) -> Evaluator:
@@ -258,6 +285,9 @@ class Study:
             from .full_scoring import FullScoring
 
             return FullScoring(self.spec, self.store, self._executor, self._keys)
+        return self._estimated_scoring()
+
+    def _estimated_scoring(self) -> EstimatedScoring:
         from .estimated_scoring import EstimatedScoring
 
         return EstimatedScoring(self.spec, self.record.id, self.store, self._executor, self._keys, self._evaluator)

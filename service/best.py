@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,7 +73,10 @@ def _show(study: Study, winner: Candidate, screen: Console) -> None:
     labels = [objective.label for objective in objectives]
     labels += [task for task in study.spec.tasks if not any(_repeats(winner, o, task) for o in objectives)]
     rows = [(stage, winner.measurements[stage]) for stage in STAGES if stage in winner.measurements]
-    for block in figure_tables(rows, labels, screen.width, shares=study.spec.shares, units=units_of(study)):
+    blocks = figure_tables(
+        rows, labels, screen.width, shares=study.spec.shares, units=units_of(study), notes=_estimates(study, winner)
+    )
+    for block in blocks:
         screen.print(block)
         screen.print()
     screen.print(Text("genome", style=HEAD))
@@ -82,6 +85,30 @@ def _show(study: Study, winner: Candidate, screen: Console) -> None:
     screen.print()
     screen.print(Text("recipe", style=HEAD))
     screen.print(Text(winner.recipe.to_yaml().rstrip()), soft_wrap=True)
+
+
+def items_behind(study: Study) -> Mapping[str, int]:
+    """By task and objective, how many search items there are to ask; empty where every candidate is asked them all."""
+    if study.spec.fitness is None:
+        return {}
+    from ..search.search_items import SearchItems
+
+    items = SearchItems(study.store, study.record.id)
+    objectives = (*study.spec.objectives, *study.spec.watch)
+    return {task: items.size([task]) for task in items.pool} | {
+        objective.label: items.size(objective.tasks) for objective in objectives if objective.tasks
+    }
+
+
+def _estimates(study: Study, winner: Candidate) -> dict[tuple[str, str], str]:
+    """What is said after those figures that are estimated from few items."""
+    whole = items_behind(study)
+    found = winner.measurements.get("search", {})
+    return {
+        ("search", label): f" from {found[label].items} items"
+        for label, count in whole.items()
+        if label in found and found[label].items < count
+    }
 
 
 def units_of(study: Study) -> dict[str, str]:

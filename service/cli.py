@@ -11,6 +11,7 @@ from .boundary import Commands
 from .check import check
 from .doctor import doctor
 from .export import export
+from .fitness import fitness
 from .front import front
 from .lineage import lineage
 from .plugins import plugins
@@ -37,6 +38,7 @@ app.command(rich_help_panel=LOOK)(status)
 app.command(rich_help_panel=LOOK)(best)
 app.command(rich_help_panel=LOOK)(front)
 app.command(rich_help_panel=LOOK)(lineage)
+app.command(rich_help_panel=LOOK)(fitness)
 app.command(rich_help_panel=TAKE)(export)
 app.command(rich_help_panel=MACHINE)(statistics)
 app.command(rich_help_panel=MACHINE)(plugins)

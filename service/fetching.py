@@ -59,6 +59,21 @@ def working(console: Console, what: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def counting(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A sign of life for steps that are counted; called with how many are done, and how many there are."""
+    if moves(console):
+        with console.status(what, spinner="line", spinner_style="cyan") as status:
+            yield lambda done, whole: status.update(f"{what}: {done} of {whole} done")
+        return
+
+    def tell(done: int, whole: int) -> None:
+        console.print(f"{what}: {done} of {whole} done", soft_wrap=True)
+        console.file.flush()
+
+    yield tell
+
+
 def _bars(console: Console) -> Progress:
     columns = (
         SpinnerColumn("line", style="cyan", finished_text=" "),

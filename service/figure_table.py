@@ -23,6 +23,7 @@ def figure_tables(
     shares: Collection[str] = (),
     units: Mapping[str, str] | None = None,
     emphasis: str = "",
+    notes: Mapping[tuple[str, str], str] | None = None,
 ) -> Iterator[Table]:
     """One table, or several below each other if the columns need more than `width`.
 
@@ -33,8 +34,11 @@ def figure_tables(
         shares: columns whose figures are shares in [0, 1].
         units: of columns that are no shares (bytes, weights).
         emphasis: the row that is printed bold.
+        notes: by row and column, what is said after a figure.
     """
-    cells = {column: _cells(rows, column, column in shares, (units or {}).get(column, "")) for column in columns}
+    cells = {
+        column: _cells(rows, column, column in shares, (units or {}).get(column, ""), notes or {}) for column in columns
+    }
     widths = {column: max(len(_heading(column, held_out)), *map(len, cells[column])) for column in columns}
     first = max((len(name) for name, _ in rows), default=0)
     for block in _blocks(columns, widths, width - first - _GAP):
@@ -49,8 +53,11 @@ def _heading(column: str, held_out: Collection[str]) -> str:
     return f"{column} (held out)" if column in held_out else column
 
 
-def _cells(rows: Sequence[Row], column: str, share: bool, unit: str) -> list[str]:
-    return [figure(figures[column], share, unit) if column in figures else "-" for _, figures in rows]
+def _cells(rows: Sequence[Row], column: str, share: bool, unit: str, notes: Mapping[tuple[str, str], str]) -> list[str]:
+    return [
+        figure(figures[column], share, unit) + notes.get((name, column), "") if column in figures else "-"
+        for name, figures in rows
+    ]
 
 
 def _blocks(columns: Sequence[str], widths: Mapping[str, int], room: int) -> Iterator[list[str]]:

@@ -9,26 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..core import registry
-from ..core.errors import ConfigurationError, StorageError
+from ..core.errors import ConfigurationError
 from ..core.study_spec import ObjectiveSpec
+from ..search.aims import estimated
 from ..search.candidate import Candidate
 from ..search.pareto import hypervolume, reference_point
 from ..search.ranking import values_of
+from .estimated_history import draw_estimated_history
+from .figure_style import BLACK, BLUE, GREY, ORANGE, RED, STYLE, axis_title, calm, save, scale
 
 if TYPE_CHECKING:
     from ..search.study import Study
 
-# Okabe and Ito (2008): told apart with any kind of colour vision; the markers differ in shape as well.
-GREY, BLUE, ORANGE, RED, BLACK = "#8c8c8c", "#0072b2", "#e69f00", "#d55e00", "#222222"
 MOST_AXES = 4
-DOTS_PER_INCH = 150
-_SCALES = {"bytes": (1e6, "MB"), "weights": (1e6, "million")}
-_STYLE: dict[str, Any] = {"color": BLACK, "fontsize": 10}
 
 
 def axes_of(study: Study) -> tuple[ObjectiveSpec, ...]:
@@ -72,12 +68,13 @@ def plot_front(study: Study, path: str | Path) -> Path:
     for panel in list(panels)[len(pairs) :]:
         panel.remove()
     figure.suptitle(f"{study.spec.name}: front of {_counted(crowd)}, on search items", fontsize=11, color=BLACK)
-    return _save(figure, Path(path))
+    return save(figure, Path(path))
 
 
 def plot_history(study: Study, path: str | Path) -> Path:
     """Draws every candidate's first objective and the best so far over the candidate's number; failed ones are marked.
 
+    Where scores are estimated, the best so far is that of the scores on items which did not choose the candidate.
     With several objectives, a second panel shows the hypervolume that the candidates so far dominate.
 
     Raises:
@@ -88,12 +85,18 @@ def plot_history(study: Study, path: str | Path) -> Path:
     panels = 2 if len(objectives) > 1 else 1
     figure = Figure(figsize=(6.4, 3.8 if panels == 1 else 6.0), layout="constrained")
     upper, *lower = figure.subplots(panels, 1, squeeze=False, sharex=True)[:, 0]
-    _draw_history(upper, crowd, objectives[0])
+    first_estimated = study.spec.fitness is not None and objectives[0] in estimated(study.spec, study.spec.tasks)
+    if first_estimated:
+        draw_estimated_history(upper, study)
+    else:
+        _draw_history(upper, crowd, objectives[0])
+    _mark_failed(upper, crowd)
     for panel in lower:
         _draw_hypervolume(panel, crowd, objectives)
-    figure.axes[-1].set_xlabel("candidate", **_STYLE)
-    figure.suptitle(f"{study.spec.name}: {_counted(crowd)}, on search items", fontsize=11, color=BLACK)
-    return _save(figure, Path(path))
+    figure.axes[-1].set_xlabel("candidate", **STYLE)
+    on = "estimated from few search items" if first_estimated else "on search items"
+    figure.suptitle(f"{study.spec.name}: {_counted(crowd)}, {on}", fontsize=11, color=BLACK)
+    return save(figure, Path(path))
 
 
 def study_values(study: Study) -> tuple[ObjectiveSpec, ...]:
@@ -119,8 +122,8 @@ def _draw_front(
     panel.plot(x, y, "D", color=BLUE, ms=5.5, mec="white", mew=0.7, zorder=3, label="front")
     panel.plot(*_points([winner], axes), "o", color="none", ms=14, mec=ORANGE, mew=2.2, zorder=4, label="winner")
     for name, axis in zip("xy", axes, strict=True):
-        getattr(panel, f"set_{name}label")(_axis_title(axis), **_STYLE)
-    _calm(panel)
+        getattr(panel, f"set_{name}label")(axis_title(axis), **STYLE)
+    calm(panel)
 
 
 def _draw_history(panel: Axes, crowd: Sequence[Candidate], objective: ObjectiveSpec) -> None:
@@ -129,13 +132,16 @@ def _draw_history(panel: Axes, crowd: Sequence[Candidate], objective: ObjectiveS
     panel.plot(numbers, values, "o", color=GREY, alpha=0.55, ms=5, mew=0, label="candidate")
     if len(values):
         panel.plot(numbers, better.accumulate(values), color=BLUE, lw=1.6, drawstyle="steps-post", label="best so far")
+    panel.set_ylabel(axis_title(objective), **STYLE)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    calm(panel)
+
+
+def _mark_failed(panel: Axes, crowd: Sequence[Candidate]) -> None:
     failed = [c.record.number for c in crowd if c.record.state == "failed" and c.record.number is not None]
     if failed:
         edge = panel.get_xaxis_transform()  # failed ones have no value: they are marked at the foot
         panel.plot(failed, [0.03] * len(failed), "x", color=RED, ms=6, mew=1.6, transform=edge, label="failed")
-    panel.set_ylabel(_axis_title(objective), **_STYLE)
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _calm(panel)
 
 
 def _draw_hypervolume(panel: Axes, crowd: Sequence[Candidate], objectives: Sequence[ObjectiveSpec]) -> None:
@@ -145,15 +151,15 @@ def _draw_hypervolume(panel: Axes, crowd: Sequence[Candidate], objectives: Seque
     whole = hypervolume(values, directions, reference)
     shares = [hypervolume(values[:count], directions, reference) / whole for count in range(1, len(values) + 1)]
     panel.plot(range(len(shares)), shares, color=BLUE, lw=1.6, drawstyle="steps-post")
-    panel.set_ylabel("hypervolume, share of the last", **_STYLE)
+    panel.set_ylabel("hypervolume, share of the last", **STYLE)
     panel.set_ylim(0, 1.05)
-    _calm(panel)
+    calm(panel)
 
 
 def _series(crowd: Sequence[Candidate], objective: ObjectiveSpec) -> tuple[list[int], np.ndarray[Any, Any]]:
-    scale = _scale(objective)[0]
+    unit = scale(objective)[0]
     known = [
-        (candidate.record.number, values[0] / scale)
+        (candidate.record.number, values[0] / unit)
         for candidate in crowd
         if (values := values_of(candidate.record, [objective])) is not None and candidate.record.number is not None
     ]
@@ -163,42 +169,9 @@ def _series(crowd: Sequence[Candidate], objective: ObjectiveSpec) -> tuple[list[
 def _points(candidates: Sequence[Candidate], axes: Sequence[ObjectiveSpec]) -> tuple[list[float], ...]:
     """A list of values for each axis, of the candidates that have them all."""
     values = [point for candidate in candidates if (point := values_of(candidate.record, axes)) is not None]
-    return tuple([point[place] / _scale(axis)[0] for point in values] for place, axis in enumerate(axes))
-
-
-def _axis_title(objective: ObjectiveSpec) -> str:
-    unit = _scale(objective)[1]
-    better = "higher is better" if objective.direction == "maximize" else "lower is better"
-    return f"{objective.label}{f' in {unit}' if unit else ''} ({better})"
-
-
-def _scale(objective: ObjectiveSpec) -> tuple[float, str]:
-    """What values are divided by, and the unit they are then in; shares and plain numbers need none."""
-    return _SCALES.get(registry.load("objectives", objective.name).unit, (1.0, ""))
+    return tuple([point[place] / scale(axis)[0] for point in values] for place, axis in enumerate(axes))
 
 
 def _counted(crowd: Sequence[Candidate]) -> str:
     failed = sum(candidate.record.state == "failed" for candidate in crowd)
     return f"{len(crowd)} candidates" + (f" ({failed} failed)" if failed else "")
-
-
-def _calm(panel: Axes) -> None:
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize=9, colors=BLACK)
-    panel.grid(color="#dddddd", lw=0.6)
-    panel.set_axisbelow(True)
-    panel.margins(0.08)
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
-    FigureCanvasAgg(figure)
-    if path.suffix.removeprefix(".") not in figure.canvas.get_supported_filetypes():
-        raise ConfigurationError(f"{path}: figures are written as .png, .svg or .pdf, not {path.suffix or 'that'}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DOTS_PER_INCH)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
-    return path

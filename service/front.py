@@ -45,11 +45,13 @@ def front(
         of = f"{len(members)} of {len(study.candidates)} candidates, on search items"
         screen.print(Text.assemble(("Front", HEAD), f" of {study.spec.name}: {of}"))
         headings = [f"{objective.label} ({_arrow(objective.direction)})" for objective in objectives]
-        made = table("candidate", *headings, right=["candidate", *headings])
+        extra = ["items asked"] if study.spec.fitness is not None else []
+        made = table("candidate", *headings, *extra, right=["candidate", *headings, *extra])
         for member in members:
             figures = member.measurements["search"]
             values = (number(figures[o.label].mean, units[o.label]) for o in objectives)
-            made.add_row(str(member.record.number), *values)
+            asked = str(sum(figures[task].items for task in study.spec.tasks if task in figures))
+            made.add_row(str(member.record.number), *values, *([asked] if extra else []))
         screen.print(made)
         if plot is not None:
             screen.print(f"drawn in {plot}", style=QUIET)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.stage import STAGES, Stage
+from ..search.aims import estimated
 from .console import HEAD, QUIET, pairs, table
 
 if TYPE_CHECKING:
@@ -20,8 +21,16 @@ Items = Mapping[Stage, Mapping[str, "StagedItems"]]
 _LONGEST = 60
 
 
-def lines(spec: StudySpec, items: Items, device: str, candidates: int) -> Iterator[RenderableType]:
-    """Name, space, objectives, optimizer and items; the checkpoints must be open."""
+MANY = 100
+"""From more search items than this on, it is worth saying that few of them may do."""
+
+
+def lines(spec: StudySpec, items: Items, device: str, candidates: int, advise: bool = True) -> Iterator[RenderableType]:
+    """Name, space, objectives, optimizer and items; the checkpoints must be open.
+
+    Args:
+        advise: whether to say what may be set otherwise, which is too late for a study that has begun.
+    """
     yield Text(spec.name, style=HEAD)
     yield pairs(
         [
@@ -31,12 +40,21 @@ def lines(spec: StudySpec, items: Items, device: str, candidates: int) -> Iterat
             *((objective.direction, _objective(objective)) for objective in spec.objectives),
             *([("watch", ", ".join(objective.label for objective in spec.watch))] if spec.watch else []),
             ("optimizer", _optimizer(spec)),
+            *([("fitness", _fitness(spec, items))] if spec.fitness is not None else []),
             ("budget", f"{candidates} candidates, {min(spec.finalists, candidates)} finalists, seed {spec.seed}"),
             ("device", device),
         ]
     )
     yield ""
     yield _items(list(spec.tasks), items)
+    if advise and spec.fitness is None and estimated(spec, items["search"]):
+        searched = sum(len(group.items) for group in items["search"].values())
+        if searched > MANY:
+            yield ""
+            yield Text(
+                f"Every candidate answers all {searched} search items. `fitness: auto` in the study file (or --fitness "
+                "auto) asks about a dozen, and estimates the rest."
+            )
 
 
 def _base(spec: StudySpec) -> str:
@@ -62,6 +80,23 @@ def _objective(objective: ObjectiveSpec) -> str:
 def _optimizer(spec: StudySpec) -> str:
     options = ", ".join(f"{name} {value}" for name, value in spec.optimizer_options.items())
     return f"{spec.optimizer} ({options})" if options else spec.optimizer
+
+
+def _fitness(spec: StudySpec, items: Items) -> str:
+    """Which estimator, and how many items a candidate is asked."""
+    assert spec.fitness is not None
+    shares = _shares(spec, items)
+    pool = sum(len(items["search"][task].items) for task in shares)
+    first, most = min(spec.fitness.first, pool), min(spec.fitness.most, pool)
+    count = f"{first} to {most}" if first < most else str(most)
+    whole = [task for task in items["search"] if task not in shares]
+    beside = f", and all of {' and '.join(whole)}" if whole else ""
+    return f"{spec.fitness.estimator}, {count} of {pool} items{beside}"
+
+
+def _shares(spec: StudySpec, items: Items) -> list[str]:
+    """The tasks whose figures can be estimated from few of their items."""
+    return [task for task in items["search"] if task in spec.shares]
 
 
 def _items(names: Sequence[str], items: Items) -> Table:

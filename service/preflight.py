@@ -36,7 +36,7 @@ def check_storage(storage: str, name: str) -> None:
 
 
 def check(spec: StudySpec, device: str, open_checkpoints: Callable[[], None]) -> Evaluator:
-    """Whether a study's tasks, checkpoints and optimizer can be used; what is quick comes first.
+    """Whether a study's tasks, estimator, checkpoints and optimizer can be used; what is quick comes first.
 
     Returns:
         What knows the study's items.
@@ -45,9 +45,17 @@ def check(spec: StudySpec, device: str, open_checkpoints: Callable[[], None]) ->
         ConfigurationError, CheckpointError, OptimizerError, PluginError: see their messages.
     """
     from ..core import registry
+    from ..fitness.estimators.files import make
     from ..fitness.evaluator import Evaluator
+    from ..search.aims import aims_of
+    from ..search.estimator_choice import imported_responses
 
     evaluator = Evaluator(spec, device)
+    if spec.fitness is not None:
+        make(spec.fitness.estimator, spec.fitness.options)
+        searched = {task: group.items for task, group in evaluator.items["search"].items() if task in spec.shares}
+        aims_of(spec, searched)
+        imported_responses(spec, {task: [item.id for item in items] for task, items in searched.items()})
     open_checkpoints()
     optimizer = registry.load("optimizers", spec.optimizer)
     optimizer(spec.space.genes, spec.directions, 0, **spec.optimizer_options)

@@ -10,6 +10,7 @@ import typer
 from .options import DEFAULT_STORAGE, Device, Json, Name, NoExport, Out, Storage
 
 if TYPE_CHECKING:
+    from ..core.fitness_spec import FitnessSpec
     from ..core.study_spec import StudySpec
 
 
@@ -23,6 +24,14 @@ def run(
         int | None, typer.Option(metavar="N", min=0, help="Seed of all that is random, instead of the file's.")
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study, instead of the file's.")] = None,
+    fitness: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How candidates are scored in the search, instead of the file's: `full` asks every item, `auto` or "
+            "another estimator asks few.",
+        ),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
     device: Device = "auto",
     no_export: NoExport = False,
@@ -50,7 +59,7 @@ def run(
     from .preflight import check, check_storage
     from .searching import search
 
-    spec = _overridden(StudySpec.from_file(file), candidates, seed, name)
+    spec = _overridden(StudySpec.from_file(file), candidates, seed, name, fitness)
     screen = console(stderr=json)
     outputs = Outputs.of(spec.name, out, not no_export)
     outputs.check()
@@ -102,7 +111,9 @@ def resume(
         search(study, outputs, screen, storage, candidates, json)
 
 
-def _overridden(spec: StudySpec, candidates: int | None, seed: int | None, name: str | None) -> StudySpec:
+def _overridden(
+    spec: StudySpec, candidates: int | None, seed: int | None, name: str | None, fitness: str | None
+) -> StudySpec:
     from dataclasses import replace
 
     return replace(
@@ -110,4 +121,14 @@ def _overridden(spec: StudySpec, candidates: int | None, seed: int | None, name:
         candidates=spec.candidates if candidates is None else candidates,
         seed=spec.seed if seed is None else seed,
         name=spec.name if name is None else name,
+        fitness=spec.fitness if fitness is None else _fitness(spec, fitness),
     )
+
+
+def _fitness(spec: StudySpec, estimator: str) -> FitnessSpec | None:
+    """The file's settings with another estimator (without the options that the file's may have had)."""
+    from ..core.fitness_spec import FULL, FitnessSpec
+
+    if estimator == FULL or spec.fitness is None:
+        return FitnessSpec.from_dict(estimator, spec.tasks, "--fitness")
+    return FitnessSpec.from_dict({**spec.fitness.to_dict(), "estimator": estimator}, spec.tasks, "--fitness")

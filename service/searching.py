@@ -44,14 +44,17 @@ def search(
         HeterosisError: it cannot go on; a note says what to do after mending it.
     """
     from ..search.progress import Progress
+    from ..search.reporter import SOURCES_ANSWER
 
     done = searched(study)
+    doing = SOURCES_ANSWER if study.spec.fitness is not None and not study.candidates else ""
     budget = max(candidates or study.spec.candidates, done)
-    for line in (*overview.lines(study.spec, study.items, study.device, budget), *foreseen):
+    told = overview.lines(study.spec, study.items, study.device, budget, advise=not study.candidates)
+    for line in (*told, *foreseen):
         console.print(line)
     console.print()
     with _notes(study, outputs, storage, budget):
-        with display(console, Progress("search", done, budget, 0, "", "", None, None)) as listener:
+        with display(console, Progress("search", done, budget, 0, "", "", None, None, doing)) as listener:
             study.optimize(budget, listener)
         _write(study, outputs, console)
     _conclude(study, outputs, console)

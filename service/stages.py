@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 5.0
 _FIRST = 12
-_LOADING = "loading the model, evaluating the first"
+_LOADING = "loading the model"
+_FIRST_ONE = "evaluating the first"
 _NOUNS = {"search": "candidates", "validation": "finalists", "test": "models"}
 
 
@@ -39,7 +40,7 @@ class Display(Protocol):
 
 def display(console: Console, start: Progress) -> Display:
     """What suits the console. `start` is shown until the first evaluation."""
-    return LiveDisplay(console, start) if moves(console) else LineDisplay(console)
+    return LiveDisplay(console, start) if moves(console) else LineDisplay(console, doing=start.doing)
 
 
 class LiveDisplay:
@@ -86,12 +87,14 @@ class LiveDisplay:
             f"{progress.done} of {progress.whole}",
         )
         if progress.seconds_each is None:
-            known = [f"{_LOADING}: {duration(now - self._heard)} so far"]
+            known = [f"{_beginning(progress.doing, self._fresh)}: {duration(now - self._heard)} so far"]
         elif progress.done >= progress.whole:
             known = ["done, the next stage begins", f"best {progress.best}"]
         else:
             left = (progress.seconds_left or 0.0) - (now - self._heard)
             known = [f"{duration(progress.seconds_each)} each", _left(left), f"best {progress.best}"]
+        if progress.asked:
+            known.insert(0, _asked(progress))
         shown = ", ".join(part for part in known if part != "best ")
         details = Text(" " * _FIRST + shown, style=QUIET, no_wrap=True, overflow="ellipsis")
         if progress.failed:
@@ -102,15 +105,16 @@ class LiveDisplay:
 class LineDisplay:
     """A line at most every few seconds, and the last of each stage."""
 
-    def __init__(self, console: Console, seconds: float = SECONDS_BETWEEN_LINES) -> None:
+    def __init__(self, console: Console, seconds: float = SECONDS_BETWEEN_LINES, doing: str = "") -> None:
         self._console = console
+        self._beginning = _beginning(doing, fresh=True)
         self._seconds = seconds
         self._printed = float("-inf")
         self._last: Progress | None = None
         self._said = True
 
     def __enter__(self) -> LineDisplay:
-        self._console.print(_LOADING)
+        self._console.print(self._beginning)
         self._console.file.flush()
         return self
 
@@ -136,8 +140,12 @@ class LineDisplay:
 
 
 def plain_line(progress: Progress) -> str:
-    """Progress in a line: stage, how many, the best, how long each takes, how long all will, failures."""
+    """Progress in a line: stage, how many, what is being done, the best, how long each takes, how long all will."""
     parts = [f"{progress.stage} {progress.done} of {progress.whole}"]
+    if progress.doing and progress.done < progress.whole:
+        parts.append(progress.doing)
+    if progress.asked:
+        parts.append(_asked(progress))
     if progress.best:
         parts.append(f"best {progress.best}")
     if progress.seconds_each is not None:
@@ -149,12 +157,23 @@ def plain_line(progress: Progress) -> str:
     return ", ".join(parts)
 
 
+def _beginning(doing: str, fresh: bool) -> str:
+    """What is done before the first candidate is over; `fresh`: nothing is, not even a part of it."""
+    return ", ".join([*([_LOADING] if fresh else []), doing or _FIRST_ONE])
+
+
+def _asked(progress: Progress) -> str:
+    return f"{progress.asked:,} items asked"
+
+
 def _left(seconds: float) -> str:
     return f"about {duration(round(seconds))} left" if seconds >= 1 else "nearly done"
 
 
 def _conclusion(progress: Progress, seconds: float) -> str:
     parts = [f"{progress.stage:<{_FIRST}}{progress.done} {_NOUNS[progress.stage]} in {duration(seconds)}"]
+    if progress.asked:
+        parts.append(_asked(progress))
     if progress.best and progress.stage != "test":
         parts.append(f"best {progress.best}")
     if progress.failed:

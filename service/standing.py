@@ -9,6 +9,7 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from ..search.search_items import SearchItems
 from ..storage import CandidateRecord, EvaluationRecord, Store, StudyRecord
 from ..storage.owners import is_dead
 
@@ -24,6 +25,8 @@ class Standing:
         done, whole: candidates evaluated on search items (failed ones included), and how many there shall be.
         repeats: proposals whose genome had been proposed before.
         objective: label of the first objective; `best_value` is the best mean of it on search items.
+        best_items: how many items `best_value` is estimated from, where those are fewer than the `items` that there are
+            to ask for the objective; both None where every item is asked.
         later_stages: evaluations done on validation and test items.
         seconds: mean wall-clock seconds of a candidate by phase (`merge`, `score`).
         failures: reasons and how often each was met, most frequent first.
@@ -40,6 +43,8 @@ class Standing:
     objective: str
     best_number: int | None
     best_value: float | None
+    best_items: int | None
+    items: int | None
     later_stages: Mapping[str, int]
     seconds: Mapping[str, float]
     seconds_in_all: float
@@ -70,6 +75,7 @@ def standing(store: Store, study: StudyRecord) -> Standing:
     proposals = sum(len(ask.candidates) for ask in store.asks.all(study.id))
     best = _best(study, bred)
     seconds = _mean_seconds(over)
+    items = _items(store, study)
     done = len(searched)
     whole = max(int(study.spec["candidates"]), proposals) - (proposals - len(bred))
     return Standing(
@@ -83,6 +89,8 @@ def standing(store: Store, study: StudyRecord) -> Standing:
         objective=_objective(study)[0],
         best_number=best[0] if best else None,
         best_value=best[1] if best else None,
+        best_items=best[2] if best and items and best[2] < items else None,
+        items=items,
         later_stages={stage: later[stage] for stage in ("validation", "test") if later[stage]},
         seconds=seconds,
         seconds_in_all=sum(sum(evaluation.seconds.values()) for evaluation in over),
@@ -105,17 +113,25 @@ def _objective(study: StudyRecord) -> tuple[str, float]:
     return str(first["label"]), 1.0 if "maximize" in first else -1.0
 
 
-def _best(study: StudyRecord, bred: Sequence[CandidateRecord]) -> tuple[int, float] | None:
+def _best(study: StudyRecord, bred: Sequence[CandidateRecord]) -> tuple[int, float, int] | None:
+    """Number, value and how many items it was seen through."""
     label, sign = _objective(study)
     measured = [
-        (sign * figures[label].mean, -candidate.number)
+        (sign * figures[label].mean, -candidate.number, figures[label].items)
         for candidate in bred
         if candidate.number is not None and label in (figures := candidate.measurements.get("search", {}))
     ]
     if not measured:
         return None
-    value, number = max(measured)
-    return -number, sign * value
+    value, number, items = max(measured)
+    return -number, sign * value, items
+
+
+def _items(store: Store, study: StudyRecord) -> int | None:
+    """How many search items the first objective has, where few of them are asked."""
+    if "fitness" not in study.spec:
+        return None
+    return SearchItems(store, study.id).size(study.spec["objectives"][0].get("tasks", ()))
 
 
 def _mean_seconds(over: Sequence[EvaluationRecord]) -> dict[str, float]:

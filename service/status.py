@@ -55,7 +55,8 @@ def _show(found: Standing, where: str, screen: Console) -> None:
     if found.repeats:
         rows.append(("", f"({found.repeats} proposals repeated an earlier candidate, which counts once)"))
     if found.best_number is not None:
-        rows.append(("best", f"candidate {found.best_number}: {found.objective} {number(found.best_value or 0.0)}"))
+        figure = f"{found.objective} {number(found.best_value or 0.0)}{_estimated(found)}"
+        rows.append(("best", f"candidate {found.best_number}: {figure}"))
     rows += [(f"at {stage}", f"{count} done") for stage, count in found.later_stages.items()]
     if found.seconds:
         phases = ", ".join(f"{phase} {duration(mean)}" for phase, mean in found.seconds.items())
@@ -85,6 +86,10 @@ def _table(standings: list[Standing]) -> Table:
         count = f"{found.done} of {found.whole}"
         made.add_row(found.name, _state(found), count, str(found.failed or "-"), best, found.objective)
     return made
+
+
+def _estimated(found: Standing) -> str:
+    return f", estimated from {found.best_items} of {found.items} items" if found.best_items else ""
 
 
 def _state(found: Standing) -> Text:

@@ -83,12 +83,28 @@ class LocalExecutor(Executor):
 
     def _evaluate(self, record: EvaluationRecord) -> Evaluation:
         recipe = self._recipe(record)
+        earlier = self._earlier(record)
+        if earlier is not None:
+            return earlier
         known = self._store.results.find_responses(record.eval_key, besides=record.id)
         if known is None:
             return self._in_company(record) or self._evaluator.evaluate(recipe, record.stage, record.items)
         scores = {name: answered.scores for name, answered in known.items()}
         measured = self._evaluator.measure(recipe, record.stage, scores) if record.items is None else {}
         return Evaluation(scores, measured, {})
+
+    def _earlier(self, record: EvaluationRecord) -> Evaluation | None:
+        """What came of it if the candidate has answered all of these items in other parts; None if not."""
+        if record.items is None:
+            return None
+        answered = {
+            task: dict(zip(responses.item_set.item_ids, responses.scores, strict=True))
+            for task, responses in self._store.results.responses(record.candidate_id, record.stage).items()
+        }
+        if any(id_ not in answered.get(task, ()) for task, ids in record.items.items() for id_ in ids):
+            return None
+        scores = {task: tuple(answered[task][id_] for id_ in ids) for task, ids in record.items.items()}
+        return Evaluation(scores, {}, {})
 
     def _in_company(self, record: EvaluationRecord) -> Evaluation | None:
         """What came of it when its group was computed together, which is now if it has not been; None if nothing."""

@@ -1,6 +1,7 @@
 """Progress, numbers and tables: what fits on a screen, and how often a line is printed."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from heterosis.core.estimate import Estimate
@@ -33,6 +34,31 @@ def test_a_line_now_and_then_and_the_last_of_each_stage():
         "search 40 of 40, best candidate 17: 0.917, 3.4 s each",
         "validation 2 of 2, best candidate 17: 0.917, 3.4 s each, 1 failed",
     ]
+
+
+def test_before_the_first_candidates_race_it_says_that_sources_answer():
+    start = Progress("search", 0, 40, 0, "", "", None, None, "the sources answer every item")
+    later = replace(start, doing="the sources answer every item (2 of 3 have)", asked=0)
+    racing = replace(progress(9, best="candidate 4: 0.917 from 12 items"), doing="8 candidates race", asked=1234)
+    lines, live = screen(terminal=False), screen(120)
+    with LineDisplay(lines, seconds=0, doing=start.doing) as listener:
+        listener(later)
+        listener(racing)
+    assert lines.file.getvalue().splitlines() == [
+        "loading the model, the sources answer every item",
+        "search 0 of 40, the sources answer every item (2 of 3 have)",
+        "search 9 of 40, 8 candidates race, 1,234 items asked, best candidate 4: 0.917 from 12 items, 3.4 s each, "
+        "about 1 min 46 s left",
+    ]
+    listener = LiveDisplay(live, start)
+    for heard in (None, later, racing):
+        if heard is not None:
+            listener(heard)
+        live.print(listener._render())
+    shown = live.file.getvalue()
+    assert "loading the model, the sources answer every item: 0.00 s so far" in shown
+    assert "the sources answer every item (2 of 3 have): 0.00 s so far" in shown
+    assert "1,234 items asked, 3.4 s each" in shown
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -31,7 +31,7 @@ def made_up(objectives, watch=(), constant=(), failures=2):
         )
     candidates = {record.id: SimpleNamespace(record=record) for record in records}
     return SimpleNamespace(
-        spec=SimpleNamespace(name="made up", objectives=objectives, watch=watch),
+        spec=SimpleNamespace(name="made up", objectives=objectives, watch=watch, fitness=None),
         candidates=list(candidates.values()),
         front=lambda: [candidates[record.id] for record in front_of(records, (*objectives, *watch))],
         best=lambda: candidates[ranked(records, objectives[0])[0].id],
