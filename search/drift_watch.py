@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..fitness.drift import ALARM, drift_of
+from ..fitness.drift import ALARM, Drift, drift_of
 from ..fitness.racing import Race
 from ..storage import Store
 
@@ -44,3 +44,14 @@ class DriftWatch:
     def learned(self) -> None:
         """From now on the estimates are others."""
         self._since = []
+
+
+def drift_so_far(store: Store, study_id: str) -> Drift | None:
+    """All that was noted of a study's random items, as one; None if there were none."""
+    noted = [event.payload for event in store.events.of_type(study_id, EVENT)]
+    answers = sum(payload["answers"] for payload in noted)
+    if not answers:
+        return None
+    off = math.fsum(payload["difference"] for payload in noted)
+    variance = math.fsum(payload["variance"] for payload in noted)
+    return Drift(off / answers, off / math.sqrt(max(variance, _LEAST_VARIANCE)), answers, variance)

@@ -9,9 +9,11 @@ from typing import Any
 from ..core.estimate import Estimate
 from ..core.fitness_spec import FitnessSpec
 from ..core.study_spec import ObjectiveSpec, StudySpec
+from ..fitness.drift import Drift
 from ..storage import CHECK_PART, REST_PART, RETEST_PART, AskRecord, CandidateRecord, Store, ToldRecord
 from .agreement import Agreement, Comparison, kendall
 from .aims import estimated
+from .drift_watch import drift_so_far
 from .estimator_choice import Choice, choices
 from .search_items import SearchItems
 
@@ -51,6 +53,7 @@ class FitnessReport:
         choices: by task, the estimator that would be used now.
         agreements: estimates beside full scores, for each objective that is estimated.
         generation: how well the last one is ranked; None before the first.
+        drift: how far the responses to random items are from what was predicted, over all races; None without any.
     """
 
     study: str
@@ -67,6 +70,7 @@ class FitnessReport:
     choices: Mapping[str, Choice]
     agreements: tuple[Agreement, ...]
     generation: Generation | None
+    drift: Drift | None = None
 
     @property
     def in_all(self) -> int:
@@ -114,6 +118,13 @@ class FitnessReport:
                 task: {"choice": choice.name, "reasons": list(choice.reasons)} for task, choice in self.choices.items()
             },
             "agreement": [agreement.to_dict() for agreement in self.agreements],
+            "random_items": None
+            if self.drift is None
+            else {
+                "answers": self.drift.answers,
+                "difference_points": 100 * self.drift.difference,
+                "z": self.drift.z,
+            },
             "last_generation": None
             if generation is None
             else {
@@ -168,6 +179,7 @@ def fitness_report(spec: StudySpec, study_id: str, store: Store) -> FitnessRepor
         choices=chosen,
         agreements=tuple(_agreement(*objective, bred, elites, asks, items) for objective in objectives),
         generation=_generation(asks, objectives, items),
+        drift=drift_so_far(store, study_id),
     )
 
 

@@ -145,6 +145,9 @@ def _learned(report: FitnessReport) -> Iterator[RenderableType]:
         rows += [("", reason) for reason in choice.reasons]
         if len(choices) == 1:
             break
+    if report.drift is not None:
+        off = f"{100 * report.drift.difference:+.1f} points from predicted (z {report.drift.z:+.1f})"
+        rows.append(("random items", f"{report.drift.answers} answers, {off}"))
     yield pairs(rows)
 
 

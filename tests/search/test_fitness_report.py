@@ -114,6 +114,14 @@ def test_a_check_is_asked_once_and_the_search_goes_on_as_if_it_had_not_been(stud
     whole.optimize(candidates=18)
     assert history(checked) == history(whole)
     assert told_of(checked) == told_of(whole)
+    looked_up = [
+        part.seconds
+        for candidate, _ in last
+        for part in checked.store.queue.parts(checked.record.id, "search")[candidate.id]
+        if (candidate.number, part.part) not in asked and part.part >= LATER_PARTS
+    ]
+    assert looked_up
+    assert not any(looked_up), "an item was asked twice"
     others = evaluations_of(whole)
     assert {key: asked for key, asked in evaluations_of(checked).items() if key in others} == others
 
