@@ -101,6 +101,10 @@ def test_what_cannot_be_estimated_is_refused_before_anything_is_recorded(tmp_pat
     folder = write_study(tmp_path, objectives=[{"minimize": "bytes"}])
     refused = heterosis(folder, "run", "study.yaml", "--fitness", "stratified_mean", code=1)
     assert "nothing to estimate" in refused.stderr
+    folder = write_study(tmp_path)
+    refused = heterosis(folder, "run", "study.yaml", "--fitness", "p_irt", code=1)
+    assert "'p_irt' needs 5 models" in refused.stderr
+    assert "there are 2 (2 sources, 0 imported)" in refused.stderr
     assert not (folder / "heterosis.db").exists()
 
 
