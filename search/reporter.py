@@ -44,6 +44,7 @@ class Reporter:
         self._races = races
         self._started = time.monotonic()
         self._before = len(self._over(self._records()))
+        self._timed = 0
         self._seconds_each: float | None = None
 
     def __call__(self) -> None:
@@ -53,8 +54,9 @@ class Reporter:
         if self._races and not records:
             self._started = time.monotonic()  # how long sources take says nothing of candidates
         new = len(over) - self._before
-        if new > 0 and not (self._races and len(over) < len(records)):  # those in a race are over all at once
-            self._seconds_each = (time.monotonic() - self._started) / new
+        # those in a race are over all at once, and what the best are asked later says nothing of candidates
+        if new > self._timed and not (self._races and len(over) < len(records)):
+            self._timed, self._seconds_each = new, (time.monotonic() - self._started) / new
         seconds_each = self._seconds_each
         self._listener(
             Progress(
@@ -96,7 +98,9 @@ class Reporter:
             sources = self._store.candidates.all(self._study_id, "reference")
             return f"{SOURCES_ANSWER} ({len(self._over(sources))} of {len(sources)} have)"
         racing = len(records) - len(over)
-        return f"{racing} candidates race" if racing > 1 else ""
+        if racing > 1:
+            return f"{racing} candidates race"
+        return "the best are asked more" if len(over) >= self._whole else ""
 
     def _asked(self, records: Sequence[CandidateRecord]) -> int:
         parts = self._store.queue.parts(self._study_id, self._stage)

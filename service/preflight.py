@@ -75,6 +75,6 @@ def _check_references(spec: StudySpec, tasks: Iterable[str], imported: Mapping[s
         if known < needed:
             raise ConfigurationError(
                 f"fitness: the estimator {spec.fitness.estimator!r} needs {needed} models that have answered every "
-                f"item of {task!r}; there are {known} ({len(spec.space.labelled)} sources, {others} imported). Use `auto`, "
-                "which starts without any, or name a file of responses in `references`"
+                f"item of {task!r}; there are {known} ({len(spec.space.labelled)} sources, {others} imported). Use "
+                "`auto`, which starts without any, or name a file of responses in `references`"
             )

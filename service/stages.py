@@ -89,7 +89,7 @@ class LiveDisplay:
         if progress.seconds_each is None:
             known = [f"{_beginning(progress.doing, self._fresh)}: {duration(now - self._heard)} so far"]
         elif progress.done >= progress.whole:
-            known = ["done, the next stage begins", f"best {progress.best}"]
+            known = [progress.doing or "done, the next stage begins", f"best {progress.best}"]
         else:
             left = (progress.seconds_left or 0.0) - (now - self._heard)
             known = [f"{duration(progress.seconds_each)} each", _left(left), f"best {progress.best}"]
@@ -142,7 +142,7 @@ class LineDisplay:
 def plain_line(progress: Progress) -> str:
     """Progress in a line: stage, how many, what is being done, the best, how long each takes, how long all will."""
     parts = [f"{progress.stage} {progress.done} of {progress.whole}"]
-    if progress.doing and progress.done < progress.whole:
+    if progress.doing:
         parts.append(progress.doing)
     if progress.asked:
         parts.append(_asked(progress))

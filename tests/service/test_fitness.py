@@ -3,7 +3,12 @@
 import json
 import struct
 
+import numpy as np
 import pytest
+from heterosis.search.study import Study
+from heterosis.service.estimated_history import draw_estimated_history
+from heterosis.storage import REST_PART
+from matplotlib.figure import Figure
 
 FITNESS = {"estimator": "stratified_mean", "first": 2, "most": 6, "elites": 0.5}
 
@@ -74,6 +79,28 @@ def test_the_report_counts_and_compares_and_a_check_completes_it(raced, heterosi
     (agreement,) = after["agreement"]
     assert agreement["compared"] == len(agreement["candidates"]) >= count
     assert [entry["level"] for entry in agreement["inside"]] == [0.5, 0.8, 0.9, 0.95]
+
+
+def test_the_best_so_far_is_of_scores_on_items_that_did_not_choose(raced):
+    folder, _ = raced
+    study = Study.load("tiny", folder / "heterosis.db")
+    parts = study.store.queue.parts(study.record.id, "search")
+    honest = {}
+    for candidate in study.candidates:
+        rest = [part for part in parts[candidate.record.id] if part.part == REST_PART]
+        if rest and candidate.measurements["search"]["words"].items == 12:
+            answers = study.store.results.responses(candidate.record.id, "search")["words"]
+            scores = dict(zip(answers.item_set.item_ids, answers.scores, strict=True))
+            honest[candidate.record.number] = np.mean([scores[id_] for id_ in rest[0].items["words"]])
+    panel = Figure().subplots()
+    draw_estimated_history(panel, study)
+    handles = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+    elites, best = handles["elite, on items that did not choose it"], handles["best of these so far"]
+    assert dict(zip(elites.get_xdata(), elites.get_ydata(), strict=True)) == pytest.approx(honest)
+    reached = np.maximum.accumulate(list(honest.values()))
+    assert list(best.get_ydata()) == pytest.approx([*reached, reached[-1]])
+    assert "estimate, with 68% interval" in handles
+    study.close()
 
 
 def test_where_every_item_was_asked_it_says_so(finished, heterosis, tmp_path):
