@@ -2,11 +2,12 @@
 
     python -m benchmarks.racing [--quick] [--json FILE] [--matrices DIR] [--estimators NAME ...]
 
-From every response matrix of the folder 64 models are drawn as candidates; the others are the references. Compared are
-the plain mean of 80 random items, greedy BLUP on its first 20 items, and races with several estimators, each by how many
-items a candidate was asked on average, how many points the chosen model is below the best (top-1 regret), and how many
-points the mean of the chosen five is below that of the best five (top-5 regret). Means over repeats, with their standard
-errors, then over matrices. Regrets are of true scores, on all items.
+From every response matrix of the folder 64 models are drawn as candidates; the others are the references. Compared
+are the plain mean of 80 random items, greedy BLUP on its first 20 items, and races with several estimators, each by how
+many items a candidate was asked on average, how many points the chosen model is below the best (top-1 regret), and how
+many points the mean of the chosen five is below that of the best five (top-5 regret). Regrets are of true scores, on
+all items. Besides, `auto` on 80 items of every candidate: what a race could hardly do better than. Means over repeats,
+with their standard errors, then over matrices.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ CANDIDATES = 64
 REPEATS, QUICK_REPEATS = 20, 4
 ESTIMATORS = ("stratified_mean", "blup", "c_optimal", "auto")
 QUICK = ("stratified_mean", "auto")
-RANDOM_ITEMS, BLUP_ITEMS = 80, 20
+RANDOM_ITEMS, BLUP_ITEMS, AUTO_ITEMS = 80, 20, 80
+STEP = 5
 BEST = 5
 MOST_ITEMS, MOST_REGRET = 15.0, 0.4
 JUDGED = "race, auto"
@@ -85,8 +87,9 @@ def ways_of(estimators: tuple[str, ...]) -> Mapping[str, Way]:
     """Every way to choose the best, by what the table calls it."""
     return {
         f"{RANDOM_ITEMS} random items": random_items,
-        f"blup, {BLUP_ITEMS} items": blup_items,
+        f"blup, {BLUP_ITEMS} items": partial(everybody, "blup", BLUP_ITEMS),
         **{f"race, {name}": partial(race, name) for name in estimators},
+        **({f"auto, {AUTO_ITEMS} items": partial(everybody, "auto", AUTO_ITEMS)} if "auto" in estimators else {}),
     }
 
 
@@ -113,12 +116,13 @@ def random_items(answers: Matrix, _: Fitted, repeat: int) -> Result:
     return judged(np.argsort(-answers[:, chosen].mean(axis=1), kind="stable"), answers, chosen.size)
 
 
-def blup_items(answers: Matrix, fitted: Fitted, _: int) -> Result:
-    estimator = fitted("blup")
+def everybody(name: str, count: int, answers: Matrix, fitted: Fitted, _: int) -> Result:
+    estimator = fitted(name)
     seen = np.full_like(answers, np.nan)
-    places = estimator.next_items(seen, BLUP_ITEMS)
-    np.put_along_axis(seen, places, np.take_along_axis(answers, places, axis=1), axis=1)
-    return judged(np.argsort(-estimator.estimate(seen).mean, kind="stable"), answers, BLUP_ITEMS)
+    for _ in range(0, count, STEP):
+        places = estimator.next_items(seen, STEP)
+        np.put_along_axis(seen, places, np.take_along_axis(answers, places, axis=1), axis=1)
+    return judged(np.argsort(-estimator.estimate(seen).mean, kind="stable"), answers, count)
 
 
 def race(name: str, answers: Matrix, fitted: Fitted, repeat: int) -> Result:

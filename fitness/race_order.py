@@ -41,8 +41,8 @@ def regrets(mean: Matrix, standard_error: Matrix, best: int) -> Matrix:
     """Shape (candidates,): what is lost, on average, by taking a candidate for one of the best, or not, as it seems.
 
     Each candidate's values are drawn from its estimates, as if these were normal, while those of the others stay: where
-    it then changes sides, the loss is how far beyond the edge it lies, in ranges of the objectives. 0 for one that
-    never does, which is one some 2.4 standard errors from the edge.
+    it then changes sides, the loss is how far it is from whom it changes places with, in ranges of the objectives. 0
+    for one that never does, which is one some 2.4 standard errors away.
 
     Args:
         mean, standard_error: shape (candidates, objectives), larger is better.
@@ -53,7 +53,7 @@ def regrets(mean: Matrix, standard_error: Matrix, best: int) -> Matrix:
     inside[order[:best]] = True
     ranges = _ranges(mean)
     worth = (mean / ranges).sum(axis=1)
-    edge = worth[order[best - 1 : best + 1]].mean()
+    rival = np.where(inside, worth[order[best]], worth[order[best - 1]])
     lost = np.zeros(len(mean))
     for noise in _normal(mean.shape[1]):
         drawn = mean + standard_error * noise
@@ -61,7 +61,7 @@ def regrets(mean: Matrix, standard_error: Matrix, best: int) -> Matrix:
             values = mean.copy()
             values[row] = drawn[row]
             if (row in best_first(values)[:best]) != inside[row]:
-                lost[row] += abs((drawn[row] / ranges).sum() - edge)
+                lost[row] += abs((drawn[row] / ranges).sum() - rival[row])
     return lost / DRAWS
 
 

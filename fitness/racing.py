@@ -164,12 +164,18 @@ class Race:
         return dict(sorted(found.items()))
 
     def _in_doubt(self, rows: Places, number: int) -> Places:
-        """At most so many of these candidates, for whom answers tell most; none that is clear or cannot be asked."""
+        """At most so many of these candidates, for whom answers tell most; none that is clear or cannot be asked.
+
+        Of the better ones, up to twice as many are considered, all with the standard error that is usual among them:
+        one that is estimated badly would else seem to be in doubt wherever it stands.
+        """
         if rows.size < 2:
             return rows[:0]
         mean, error = self._objectives(rows)
+        near = best_first(mean)[: 2 * number]
         best = max(1, min(self.rule.best, rows.size // 2))
-        regret = np.sum([regrets(mean, error, edge) for edge in {1, best}], axis=0)
+        usual = np.broadcast_to(np.median(error[near], axis=0), error.shape)
+        regret = np.sum([regrets(mean, usual, edge) for edge in sorted({1, best})], axis=0)
         regret[self.asked[rows] >= min(self.rule.most, self.panel.items)] = 0.0
-        chosen = np.argsort(-regret, kind="stable")[:number]
+        chosen = near[np.argsort(-regret[near], kind="stable")[:number]]
         return np.sort(rows[chosen[regret[chosen] > 0]])
