@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from ..core.estimate import Estimate
 from ..core.stage import Stage
 from ..core.study_spec import ObjectiveSpec
 from ..storage import CandidateRecord
@@ -21,16 +23,26 @@ def values_of(
 
 
 def ranked(
-    candidates: Sequence[CandidateRecord], objective: ObjectiveSpec, stage: Stage = "search"
+    candidates: Sequence[CandidateRecord], objective: ObjectiveSpec, stage: Stage = "search", cautious: bool = False
 ) -> list[CandidateRecord]:
-    """Those that succeeded, best first; of equals, the one proposed first."""
-    sign = -1.0 if objective.direction == "maximize" else 1.0
+    """Those that succeeded, best first; of equals, the one proposed first.
+
+    Args:
+        cautious: whether each counts as one standard error worse than it was measured. Where some were asked few items
+            and others many, the largest mean is mostly luck.
+    """
     measured = [
-        (sign * values[0], place, candidate)
+        (_badness(candidate.measurements[stage][objective.label], objective, cautious), place, candidate)
         for place, candidate in enumerate(candidates)
-        if (values := values_of(candidate, [objective], stage)) is not None
+        if values_of(candidate, [objective], stage) is not None
     ]
     return [candidate for _, _, candidate in sorted(measured, key=lambda entry: entry[:2])]
+
+
+def _badness(figure: Estimate, objective: ObjectiveSpec, cautious: bool) -> float:
+    sign = -1.0 if objective.direction == "maximize" else 1.0
+    error = figure.standard_error if cautious else 0.0
+    return sign * figure.mean + (math.inf if math.isnan(error) else error)
 
 
 def front_of(candidates: Sequence[CandidateRecord], objectives: Sequence[ObjectiveSpec]) -> list[CandidateRecord]:

@@ -85,7 +85,8 @@ class Reporter:
         return name_of(max(over, key=lambda record: record.evaluations[self._stage].finished_at or record.created_at))
 
     def _best(self, over: Sequence[CandidateRecord]) -> str:
-        best = ranked([record for record in over if record.kind == "bred"], self._objective, self._stage)
+        bred = [record for record in over if record.kind == "bred"]
+        best = ranked(bred, self._objective, self._stage, cautious=self._races)
         if not best:
             return ""
         found = best[0].measurements[self._stage][self._objective.label]

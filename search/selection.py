@@ -39,9 +39,9 @@ class Selection:
 
     def finalists(self) -> list[CandidateRecord]:
         """The best candidates by the first objective on the search items."""
-        return ranked(self._store.candidates.all(self._study_id, "bred"), self._spec.objectives[0])[
-            : self._spec.finalists
-        ]
+        bred = self._store.candidates.all(self._study_id, "bred")
+        cautious = self._spec.fitness is not None
+        return ranked(bred, self._spec.objectives[0], cautious=cautious)[: self._spec.finalists]
 
     def validate(self, evaluated: Callable[[], None]) -> list[CandidateRecord]:
         """The finalists, evaluated on the validation items, best first (as they were, if there are no such items)."""

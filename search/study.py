@@ -214,10 +214,14 @@ class Study:
         """
         records = self.store.candidates.all(self.record.id, "bred")
         for stage in ("validation", "search"):
-            found = ranked(records, self.spec.objectives[0], stage)
+            found = ranked(records, self.spec.objectives[0], stage, self._is_estimated and stage == "search")
             if found:
                 return self._candidate(found[0])
         raise ConfigurationError(_all_failed(records))
+
+    @property
+    def _is_estimated(self) -> bool:
+        return self.spec.fitness is not None
 
     def report(self) -> Report | None:
         """References and winner on the test items, or None if they have not been evaluated there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -116,15 +117,17 @@ def _objective(study: StudyRecord) -> tuple[str, float]:
 def _best(study: StudyRecord, bred: Sequence[CandidateRecord]) -> tuple[int, float, int] | None:
     """Number, value and how many items it was seen through."""
     label, sign = _objective(study)
-    measured = [
-        (sign * figures[label].mean, -candidate.number, figures[label].items)
-        for candidate in bred
-        if candidate.number is not None and label in (figures := candidate.measurements.get("search", {}))
-    ]
+    estimated = "fitness" in study.spec  # then one standard error worse counts, as it does for finalists
+    measured = []
+    for candidate in bred:
+        found = candidate.measurements.get("search", {}).get(label)
+        if candidate.number is not None and found is not None:
+            error = found.standard_error if estimated and math.isfinite(found.standard_error) else 0.0
+            measured.append((sign * found.mean - error, -candidate.number, found))
     if not measured:
         return None
-    value, number, items = max(measured)
-    return -number, sign * value, items
+    _, number, figure = max(measured, key=lambda entry: entry[:2])
+    return -number, figure.mean, figure.items
 
 
 def _items(store: Store, study: StudyRecord) -> int | None:
