@@ -31,7 +31,7 @@ class FitnessSpec:
     estimator: str = AUTO
     options: Mapping[str, Any] = field(default_factory=dict)
     first: int = 6
-    most: int = 48
+    most: int = 24
     elites: float = 0.25
     references: Mapping[str, str] = field(default_factory=dict)
 

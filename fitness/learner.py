@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,6 +15,9 @@ from .panel import Aim, Panel
 
 OWN_SHARE = 0.2
 """However many other models were imported, the study's own count at least so much together."""
+
+OPEN = 0.25
+"""Each ask may be asked such a share of a task's items (but at least twice as many as a candidate may be asked)."""
 
 
 class Learner:
@@ -75,7 +79,9 @@ class Learner:
         if self._panel is None:
             estimators = {task: self._fitted(task) for task in self.items}
             sizes = {task: len(ids) for task, ids in self.items.items()}
-            self._panel = Panel(estimators, sizes, self._aims, derived_seed(self._seed, "fitness", "random"))
+            rotation = max(math.ceil(OPEN * max(sizes.values())), 2 * self._spec.most)
+            seed = derived_seed(self._seed, "fitness", "random")
+            self._panel = Panel(estimators, sizes, self._aims, seed, rotation)
         return self._panel
 
     def _fitted(self, task: str) -> Estimator:

@@ -61,11 +61,15 @@ class Panel:
         items: Mapping[str, int],
         objectives: Sequence[Aim],
         seed: int = 0,
+        rotation: int | None = None,
     ) -> None:
         """Joins tasks.
 
         Args:
             items: by task, how many its estimator was fitted to.
+            rotation: of each task's items only so many, drawn anew for each lot, are open to an estimator that asks
+                all candidates the same. A search that asks all its candidates the same few items learns those
+                items by heart. Default: all are open.
 
         Raises:
             ConfigurationError: there is no objective, or one of a task without an estimator.
@@ -81,6 +85,7 @@ class Panel:
         self.estimators = dict(estimators)
         self.objectives = tuple(objectives)
         self.seed = seed
+        self.rotation = rotation
         ends = np.cumsum([items[task] for task in estimators]).tolist()
         starts = [0, *ends[:-1]]
         self.parts = {task: slice(start, end) for task, start, end in zip(estimators, starts, ends, strict=True)}
@@ -94,26 +99,25 @@ class Panel:
         }
         return {task: items for task, items in found.items() if items.size}
 
-    def next_items(self, responses: Matrix, count: int, numbers: Sequence[int]) -> list[Places]:
+    def next_items(self, responses: Matrix, count: int, lots: Sequence[int]) -> list[Places]:
         """What to ask next: the tasks in turn, what their estimators want, and every tenth item at random.
 
         Args:
             responses: shape (candidates, items): so far, NaN where not asked.
-            numbers: of the candidates; random items differ between them.
+            lots: of the candidates; those of equal lots get the same random items, and have the same items open.
 
         Returns:
             For each candidate `count` places in the pool (fewer where fewer are left), none asked before.
         """
         asked = np.stack([np.isfinite(responses[:, part]).sum(axis=1) for part in self.parts.values()], axis=1)
+        alike = np.concatenate([asked, np.reshape(lots, (-1, 1)) if self.rotation else 0 * asked[:, :1]], axis=1)
         found: list[Places] = [np.empty(0, np.intp)] * len(responses)
-        for done in np.unique(asked, axis=0):
-            rows = np.flatnonzero((asked == done).all(axis=1))
-            wanted, random = self._turns(done, count)
-            chosen = self._chosen(responses[rows], wanted)
+        for *done, lot in np.unique(alike, axis=0).tolist():
+            rows = np.flatnonzero((alike == [*done, lot]).all(axis=1))
+            wanted, random = self._turns(np.array(done, np.intp), count)
+            chosen = self._chosen(self._open(responses[rows], wanted, lot), wanted)
             for row, places in zip(rows, chosen, strict=True):
-                found[row] = self._with_random(
-                    np.isfinite(responses[row]), places, random, int(done.sum()), numbers[int(row)]
-                )
+                found[row] = self._with_random(np.isfinite(responses[row]), places, random, sum(done), lots[int(row)])
         return found
 
     def estimate(self, responses: Matrix) -> Standing:
@@ -147,6 +151,21 @@ class Panel:
                 wanted[task] += 1
         return wanted, random
 
+    def _open(self, responses: Matrix, wanted: Places, lot: int) -> Matrix:
+        """The responses, as if what is not open to this lot had been answered: so it is not asked."""
+        if not self.rotation:
+            return responses
+        shown = responses.copy()
+        for place, ((task, part), count) in enumerate(zip(self.parts.items(), wanted.tolist(), strict=True)):
+            if self.estimators[task].adaptive:  # which asks every candidate other items by itself
+                continue
+            drawn = np.random.default_rng([self.seed, lot, place]).permutation(part.stop - part.start)
+            closed = part.start + drawn[self.rotation :]
+            left = np.isnan(responses[:, part]).sum(axis=1) - np.isnan(responses[:, closed]).sum(axis=1)
+            if left.min(initial=part.stop) >= count:
+                shown[:, closed] = 0.0
+        return shown
+
     def _chosen(self, responses: Matrix, wanted: Places) -> Places:
         """Shape (candidates, sum of `wanted`): what the estimators choose."""
         chosen = [
@@ -162,12 +181,12 @@ class Panel:
         chosen: Places,
         tasks: list[int],
         done: int,
-        number: int,
+        lot: int,
     ) -> Places:
         """What was chosen, and an item at random of each of these tasks."""
         if not tasks:
             return chosen
-        generator = np.random.default_rng([self.seed, number, done])
+        generator = np.random.default_rng([self.seed, lot, done])
         free = ~asked
         free[chosen] = False
         parts = list(self.parts.values())

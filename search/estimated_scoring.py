@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -90,8 +91,9 @@ class EstimatedScoring(Scoring):
     ) -> list[ToldRecord | None]:
         """Races those that are new in this ask; see `Scoring`."""
         new = _new(ask_no, candidates)
-        # one lot for all: they compare on random items too, and are computed in company
-        race = Race(self._learner.panel, len(new), self._rule, lots=[ask_no] * len(new))
+        # one lot for all: they compare on the same items, and are computed in company; the next ask has others
+        lots = [ask_no] * len(new)
+        race = Race(self._learner.panel, len(new), self._rule, self._exact(new), lots)
         part = 0
         while asked := race.ask():
             items = {number: self._asking.ids(race.panel.by_task(places)) for number, places in asked.items()}
@@ -139,7 +141,7 @@ class EstimatedScoring(Scoring):
                 items: ItemIds = known.items
             else:
                 row = self._asking.row(candidate)[None]
-                (places,) = panel.next_items(row, self._rule.most, [0])
+                (places,) = panel.next_items(row, self._rule.most, [RETEST_PART])
                 items = self._asking.ids(panel.by_task(places))
             if items:
                 self._asking.ask(RETEST_PART, [(candidate, items)], evaluated)
@@ -186,6 +188,19 @@ class EstimatedScoring(Scoring):
             return None
         row: Matrix = self._asking.row(candidate)[places]
         return row
+
+    def _exact(self, candidates: Sequence[CandidateRecord]) -> Matrix:
+        """Shape (candidates, k): the objectives that need no answers, larger is better; 0 where there is none."""
+        exact = [objective for objective in self._spec.objectives if not objective.tasks]
+        found = np.zeros((len(candidates), len(exact)))
+        for number, candidate in enumerate(candidates if exact else ()):
+            with suppress(Exception):  # it fails again when it is measured, and then with its reason
+                measured = self._evaluator.measure_estimates(Recipe.from_dict(candidate.recipe), {})
+                signs = [1.0 if objective.direction == "maximize" else -1.0 for objective in exact]
+                found[number] = [
+                    sign * measured[objective.label].mean for sign, objective in zip(signs, exact, strict=True)
+                ]
+        return found
 
     def _measured(self, candidate: CandidateRecord, number: int, standing: Standing) -> Mapping[str, Estimate]:
         answers = self._asking.answers(candidate)
