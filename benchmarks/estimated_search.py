@@ -32,7 +32,7 @@ from .quickstart import CONFIDENCE, QUICKSTART, figure
 POOL, CANDIDATES = 160, 160
 QUICK_POOL, QUICK_CANDIDATES = 30, 8
 SHARE = 0.05
-FITNESS = FitnessSpec(first=6, most=48, elites=0.1)
+FITNESS = FitnessSpec(first=6, most=24, elites=0.1)
 EVERY, ESTIMATED = "every item", "estimated"
 
 

@@ -49,7 +49,7 @@ class COptimal(CalibratedEstimator):
         loading_precision: float = 16.0,
         intercept_precision: float = 0.1,
         prior_scale: float = 2.0,
-        score_scale: float = 5.0,
+        score_scale: float = 3.0,
     ) -> None:
         super().__init__(
             seed,
