@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ..core.contracts.estimator import Estimator, Matrix, References
 from ..core.fitness_spec import AUTO, FitnessSpec
@@ -96,5 +97,6 @@ class Learner:
             importance[: len(own)] = share / len(own)
             importance[len(own) :] = (1 - share) / len(others)
         responses = np.concatenate([np.reshape(own, (len(own), len(self.items[task]))), others])
-        estimator.fit(References(responses, importance=importance, sources=tuple(range(self._sources))))
+        with threadpool_limits(1, user_api="blas"):  # for thin matrices, threads cost ten times what they save
+            estimator.fit(References(responses, importance=importance, sources=tuple(range(self._sources))))
         return estimator

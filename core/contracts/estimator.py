@@ -68,7 +68,7 @@ class References:
     @property
     def complete(self) -> npt.NDArray[np.bool_]:
         """Shape (references,): which models have answered every item."""
-        found: npt.NDArray[np.bool_] = ~np.isnan(self.responses).any(axis=1)
+        found: npt.NDArray[np.bool_] = np.isfinite(self.responses).all(axis=1)
         return found
 
     @property

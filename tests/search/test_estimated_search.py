@@ -178,7 +178,7 @@ def test_nothing_to_estimate_is_refused(tmp_path, checkpoints):
     )
     goal = ht.minimize("perplexity", task=str(tmp_path / "text.txt"), items=2, type="perplexity", characters=200)
     made = ht.Study("one", space, [goal], optimizer="ga", storage=tmp_path / "one.db", fitness=FITNESS)
-    with pytest.raises(ConfigurationError, match="no objective is a share of right answers.*fitness: full"):
+    with pytest.raises(ConfigurationError, match=r"no objective is a share of right answers.*fitness: full"):
         made.optimize(candidates=4)
     made.close()
 
