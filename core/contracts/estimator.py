@@ -68,8 +68,7 @@ class References:
     @property
     def complete(self) -> npt.NDArray[np.bool_]:
         """Shape (references,): which models have answered every item."""
-        found: npt.NDArray[np.bool_] = np.isfinite(self.responses).all(axis=1)
-        return found
+        return np.asarray(np.isfinite(self.responses).all(axis=1), np.bool_)
 
     @property
     def scores(self) -> Matrix:
