@@ -37,7 +37,7 @@ REPEATS = 5
 MODELS, ITEMS = 250, 750
 """The size at which seconds are measured."""
 FIT_SECONDS, ESTIMATE_MILLISECONDS = 10.0, 5.0
-QUICK = ("random_mean", "stratified_mean", "anchors", "gp_irt", "blup", "auto")
+QUICK, QUICK_SPLITS = ("random_mean", "stratified_mean", "gp_irt", "auto"), ("random", "clusters")
 OPTIONS: Mapping[str, Mapping[str, Any]] = {}
 """Of an estimator, where they are not the default ones."""
 FIGURES = ("error", "bias", "spearman", "kendall", "regret", "coverage", "fit_seconds", "estimate_milliseconds")
@@ -50,19 +50,20 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--matrices", type=Path, metavar="DIR", default=RESPONSES, help="a folder of .npz files")
     options.add_argument("--estimators", nargs="+", metavar="NAME", help="these only (default: all that are installed)")
-    options.add_argument("--splits", nargs="+", choices=tuple(SPLITS), default=tuple(SPLITS), help="these only")
+    options.add_argument("--splits", nargs="+", choices=tuple(SPLITS), help="these only (quick: random, clusters)")
     options.add_argument("--repeats", type=int, default=None, help=f"of each split (default {REPEATS}, quick: 1)")
     options.add_argument("--processes", type=int, default=os.cpu_count(), help="trials at a time")
     arguments = options.parse_args()
     found = matrices(arguments.matrices)
     names = arguments.estimators or (QUICK if arguments.quick else registry.names("estimators"))
+    splits = arguments.splits or (QUICK_SPLITS if arguments.quick else tuple(SPLITS))
     repeats = arguments.repeats or (1 if arguments.quick else REPEATS)
     estimators = {name: (name, OPTIONS.get(name, {})) for name in names}
     trials = [
         Trial(matrix, split, repeat, estimators, COUNTS)
         for repeat in range(repeats)
         for matrix in found
-        for split in arguments.splits
+        for split in splits
     ]
     figures = run(trials, found, arguments.processes)
     table = Table(figures)
