@@ -111,8 +111,8 @@ class Estimator(ABC):
     """
 
     name: ClassVar[str]
-    adaptive: ClassVar[bool] = False
-    least_references: ClassVar[int] = 0
+    adaptive: bool = False
+    least_references: int = 0
 
     def __init__(self, seed: int = 0, **options: Any) -> None:
         self.seed = seed

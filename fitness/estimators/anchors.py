@@ -38,7 +38,7 @@ class Anchors(CalibratedEstimator):
     """
 
     name: ClassVar[str] = "anchors"
-    least_references: ClassVar[int] = 5
+    least_references = 5
 
     def __init__(self, seed: int = 0, vectors: str = "responses") -> None:
         if vectors not in VECTORS:

@@ -72,7 +72,7 @@ class Auto(Estimator):
 
     def _take(self, name: str, options: Mapping[str, Any], made: CalibratedEstimator | None = None) -> None:
         self.chosen = _made(name, options, self.seed) if made is None else made
-        self.adaptive = self.chosen.adaptive  # type: ignore[misc]  # of this one, not of all
+        self.adaptive = self.chosen.adaptive
         self._described = (name, dict(options))
         written = ", ".join(f"{key}: {value}" for key, value in options.items())
         self.choice = f"{name} ({written})" if written else name

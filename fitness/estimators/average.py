@@ -34,8 +34,8 @@ class Average(CalibratedEstimator):
         if not self.members:
             raise ConfigurationError("an average needs estimators: name at least one")
         # of this one, not of all averages
-        self.adaptive = self.members[0].adaptive  # type: ignore[misc]
-        self.least_references = max(member.least_references for member in self.members)  # type: ignore[misc]
+        self.adaptive = self.members[0].adaptive
+        self.least_references = max(member.least_references for member in self.members)
 
     def _learn(self, references: References) -> None:
         for member in self.members:

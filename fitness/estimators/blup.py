@@ -42,7 +42,7 @@ class Blup(FixedOrderEstimator):
     """
 
     name: ClassVar[str] = "blup"
-    least_references: ClassVar[int] = 2
+    least_references = 2
 
     def __init__(self, seed: int = 0, widening: float | None = None, rank: int = 50) -> None:
         super().__init__(seed, widening=widening, rank=rank)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,7 @@ class COptimal(CalibratedEstimator):
 
     name = "c_optimal"
     adaptive = True
-    least_references: ClassVar[int] = 5
+    least_references = 5
 
     views: tuple[View, ...]
 

@@ -39,7 +39,7 @@ class GpIrt(CalibratedEstimator):
     """
 
     name: ClassVar[str] = "gp_irt"
-    least_references: ClassVar[int] = 5
+    least_references = 5
 
     def __init__(self, seed: int = 0, items: str = "anchors", share: float | None = None, **options: Any) -> None:
         super().__init__(seed, items=items, share=share, **options)

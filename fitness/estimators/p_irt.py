@@ -26,7 +26,7 @@ class PIrt(FixedOrderEstimator):
     """
 
     name: ClassVar[str] = "p_irt"
-    least_references: ClassVar[int] = 5
+    least_references = 5
 
     model: Quadrature
 

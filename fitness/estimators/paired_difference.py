@@ -29,7 +29,7 @@ class PairedDifference(FixedOrderEstimator):
     """
 
     name: ClassVar[str] = "paired_difference"
-    least_references: ClassVar[int] = 1
+    least_references = 1
 
     def __init__(self, seed: int = 0, patience: float = 5.0) -> None:
         super().__init__(seed, patience=patience)

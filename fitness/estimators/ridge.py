@@ -25,7 +25,7 @@ class Ridge(FixedOrderEstimator):
     """
 
     name: ClassVar[str] = "ridge"
-    least_references: ClassVar[int] = 3
+    least_references = 3
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)

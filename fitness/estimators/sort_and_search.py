@@ -22,7 +22,7 @@ class SortAndSearch(FixedOrderEstimator):
     """
 
     name: ClassVar[str] = "sort_and_search"
-    least_references: ClassVar[int] = 1
+    least_references = 1
 
     line: Places
     typical: int
