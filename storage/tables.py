@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from .column_types import FiniteFloat, Json, UtcDateTime
-from .records import CandidateKind, CandidateState, EvaluationState, Stage, StudyState
+from .records import CandidateKind, CandidateState, EvaluationState, Stage, StudyState, WorkerState
 
 Id = String(26)
 Sha256 = String(64)
@@ -85,6 +85,9 @@ asks = Table(
     Column("ask_no", Integer, primary_key=True, autoincrement=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("told_at", UtcDateTime),
+    # Where results are told as they arrive, their order is a fact too; NULL where asks take turns.
+    Column("tells_before", Integer),  # how many asks had been told when this one was made
+    Column("tell_no", Integer),  # this ask's place in the order of tells, from 0
 )
 
 candidates = Table(
@@ -151,8 +154,10 @@ evaluations = Table(
     Column("part", Integer, nullable=False, server_default="0"),
     Column("items_json", Json),  # by task, the items that this part asks; NULL: all of the stage's
     Column("eval_key", Sha256, nullable=False, index=True),
-    Column("queue", Text, nullable=False),
+    Column("queue", Text, nullable=False),  # what a worker must have: the memory class (`workers/memory.py`)
     Column("priority", Integer, nullable=False),
+    Column("company", Id),  # the first of those computed together with it, by one worker; NULL: it is alone
+    Column("need_bytes", BigInteger),  # device memory that it takes, as foreseen
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
@@ -160,10 +165,13 @@ evaluations = Table(
     Column("lease_expires_at", UtcDateTime),
     Column("not_before", UtcDateTime),
     Column("published_at", UtcDateTime),
+    Column("publish_count", Integer, nullable=False, server_default="0"),
+    Column("progress", FiniteFloat),  # the share that is done, in [0, 1], as last told
     Column("cancel_requested_at", UtcDateTime),
     Column("error_kind", String(64)),
     Column("error_text", Text),
     Column("worker", Text),
+    Column("environment_id", Sha256, ForeignKey("environments.id")),
     Column("seconds_json", Json),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
@@ -186,6 +194,7 @@ Index(
     sqlite_where=evaluations.c.state == "running",
     postgresql_where=evaluations.c.state == "running",
 )
+Index("ix_evaluations_finished_at", evaluations.c.finished_at)
 
 attempts = Table(
     "attempts",
@@ -196,6 +205,9 @@ attempts = Table(
     Column("started_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("outcome", String(16)),
+    Column("exit_signal", Integer),  # that ended the process which evaluated
+    Column("peak_bytes", BigInteger),  # device memory that it took
+    Column("log_tail", Text),  # the last that it wrote, where it did not succeed
 )
 
 item_sets = Table(
@@ -261,9 +273,38 @@ workers = Table(
     Column("queues_json", Json, nullable=False),
     Column("device_json", Json, nullable=False),
     Column("state", String(16), nullable=False),
+    Column("reason", Text),  # why it takes no more work, or went
+    Column("kind", String(16), nullable=False, server_default="local"),  # the executor that it works for
+    Column("evaluation_id", Id),  # what it evaluates now
+    Column("claimed_at", UtcDateTime),  # when it last took work
+    Column("done", Integer, nullable=False, server_default="0"),
+    Column("failed", Integer, nullable=False, server_default="0"),
+    Column("environment_id", Sha256, ForeignKey("environments.id")),
     Column("started_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
-    CheckConstraint("state IN ('up', 'draining', 'gone')", name="state"),
+    _one_of("state", WorkerState),
+    Index(None, "state", "last_seen_at"),
+)
+
+# What computed a result: code, plugins, libraries, device. Few rows, named by many results.
+environments = Table(
+    "environments",
+    metadata,
+    Column("id", Sha256, primary_key=True),
+    Column("content_json", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# What the same model says on each worker, so that one whose numbers drift is seen.
+canaries = Table(
+    "canaries",
+    metadata,
+    Column("study_id", Id, ForeignKey(studies.c.id), primary_key=True),
+    Column("worker_id", Id, ForeignKey(workers.c.id), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("values_json", Json, nullable=False),
+    Column("verdict", String(16), nullable=False),
 )
 
 events = Table(
@@ -276,5 +317,6 @@ events = Table(
     Column("subject_id", Text, nullable=False),
     Column("payload_json", Json, nullable=False),
     Index(None, "study_id", "id"),
+    Index("ix_events_type", "study_id", "type", "id"),
     sqlite_autoincrement=True,
 )

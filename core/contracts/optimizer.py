@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..errors import OptimizerError
 from ..gene_space import GeneSpace
 from ..genome import Genome
 from .objective import Direction
@@ -60,6 +61,17 @@ class Optimizer(ABC):
         Raises:
             ConfigurationError: an option is unknown or out of range, or there are more objectives than it can take.
         """
+
+    def steady_state(self) -> None:
+        """Called before the first ask where results are told as they arrive, so that no worker waits for another.
+
+        From then on each `ask(1)` may come while earlier proposals have not been told, and each `tell` brings one
+        result, of any proposal that has not been told yet.
+
+        Raises:
+            OptimizerError: this one works in turns only.
+        """
+        raise OptimizerError(f"{self.name!r} takes whole generations of results only; leave out `steady_state`")
 
     @abstractmethod
     def ask(self, n: int) -> list[Proposal]:
