@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
-from ..core.errors import PluginError, StorageError
+from ..core.errors import StorageError
 from . import candidates, tables
 from .database import Database
 from .events import append
-from .ids import new_id
 from .inserts import insert_missing
-from .queue import new_evaluation
+from .recording import Recording
 from .records import AskRecord, CandidateRecord, NewProposal, Stage, ToldRecord
 
 
@@ -26,13 +24,22 @@ class Asks:
         self._database = database
 
     def record(
-        self, study_id: str, ask_no: int, proposals: Sequence[NewProposal], stage: Stage = "search"
+        self,
+        study_id: str,
+        ask_no: int,
+        proposals: Sequence[NewProposal],
+        stage: Stage = "search",
+        tells_before: int | None = None,
     ) -> list[CandidateRecord]:
         """Makes candidates of the proposals and queues their evaluation at `stage`, in one transaction.
 
         New candidates are numbered on from the study's last (from 0), in the order proposed. A recipe that the study
         has already, or that comes twice here, is the candidate it was first. Recording an `ask_no` again changes
         nothing and gives what was recorded.
+
+        Args:
+            tells_before: how many asks had been told, where results are told as they arrive; None where asks take
+                turns.
 
         Returns:
             One candidate for each proposal, in order.
@@ -44,8 +51,9 @@ class Asks:
             # Two writers of one study take turns (SQLite: they do so anyway), so numbers have no gaps.
             connection.execute(select(tables.studies.c.id).where(tables.studies.c.id == study_id).with_for_update())
             now = self._database.now(connection)
-            if insert_missing(connection, tables.asks, [{"study_id": study_id, "ask_no": ask_no, "created_at": now}]):
-                _Recording(connection, now, study_id, ask_no, stage).record(proposals)
+            ask = {"study_id": study_id, "ask_no": ask_no, "created_at": now, "tells_before": tells_before}
+            if insert_missing(connection, tables.asks, [ask]):
+                Recording(connection, now, study_id, ask_no, stage).record(proposals)
             return [proposal.candidate for _, proposal in _proposed(connection, study_id, ask_no)]
 
     def all(self, study_id: str) -> list[AskRecord]:
@@ -64,12 +72,19 @@ class Asks:
                 _told([proposal.told for proposal in proposed[row.ask_no]]),
                 row.created_at,
                 row.told_at,
+                row.tells_before,
+                row.tell_no,
             )
             for row in rows
         ]
 
-    def mark_told(self, study_id: str, ask_no: int, told: Sequence[ToldRecord | None]) -> None:
+    def mark_told(
+        self, study_id: str, ask_no: int, told: Sequence[ToldRecord | None], tell_no: int | None = None
+    ) -> None:
         """Notes what the optimizer has learned of each proposal of an ask (None: it failed); the first time counts.
+
+        Args:
+            tell_no: how many asks had been told before, where results are told as they arrive.
 
         Raises:
             StorageError: no such ask is recorded.
@@ -77,85 +92,12 @@ class Asks:
         ask = (tables.asks.c.study_id == study_id, tables.asks.c.ask_no == ask_no)
         with self._database.write() as connection:
             now = self._database.now(connection)
-            untold = update(tables.asks).where(*ask, tables.asks.c.told_at.is_(None)).values(told_at=now)
+            untold = update(tables.asks).where(*ask, tables.asks.c.told_at.is_(None)).values(told_at=now, tell_no=tell_no)
             if connection.execute(untold).rowcount:
                 _write_told(connection, study_id, ask_no, told)
                 append(connection, now, "ask.told", str(ask_no), study_id=study_id)
             elif connection.execute(select(tables.asks.c.ask_no).where(*ask)).first() is None:
                 raise StorageError(f"study {study_id} has no ask {ask_no}")
-
-
-class _Recording:
-    """One ask on its way into the database."""
-
-    def __init__(self, connection: Connection, now: datetime, study_id: str, ask_no: int, stage: Stage) -> None:
-        self._connection, self._now = connection, now
-        self._study_id, self._ask_no, self._stage = study_id, ask_no, stage
-
-    def record(self, proposals: Sequence[NewProposal]) -> None:
-        bred = self._bred()
-        by_fingerprint = {row.fingerprint: row.id for row in bred}
-        by_number = {row.number: row.id for row in bred}
-        pointers: list[dict[str, Any]] = []
-        for position, proposal in enumerate(proposals):
-            candidate_id = by_fingerprint.get(proposal.fingerprint)
-            if candidate_id is None:
-                candidate_id = self._add(proposal, len(by_fingerprint), by_number)
-                by_fingerprint[proposal.fingerprint] = candidate_id
-            pointers.append(
-                {
-                    "study_id": self._study_id,
-                    "ask_no": self._ask_no,
-                    "position": position,
-                    "candidate_id": candidate_id,
-                    "operator": proposal.operator,
-                }
-            )
-        if pointers:
-            self._connection.execute(insert(tables.proposals), pointers)
-        self._event("ask.recorded", str(self._ask_no), {"proposals": len(proposals)})
-
-    def _bred(self) -> Sequence[Any]:
-        table = tables.candidates
-        query = select(table.c.id, table.c.number, table.c.fingerprint)
-        return self._connection.execute(query.where(table.c.study_id == self._study_id, table.c.kind == "bred")).all()
-
-    def _add(self, proposal: NewProposal, number: int, by_number: dict[int, str]) -> str:
-        strangers = [parent for parent in proposal.parents if parent not in by_number]
-        if strangers:
-            raise PluginError(
-                f"the optimizer names candidate {strangers[0]} as a parent; "
-                f"before this ask the study has {len(by_number)} candidates, numbered from 0"
-            )
-        row = {
-            "id": new_id(),
-            "study_id": self._study_id,
-            "kind": "bred",
-            "number": number,
-            "ask_no": self._ask_no,
-            "genome_json": proposal.genome.to_json(),
-            "recipe_json": dict(proposal.recipe),
-            "fingerprint": proposal.fingerprint,
-            "state": "proposed",
-            "created_at": self._now,
-        }
-        candidate_id = str(row["id"])
-        self._connection.execute(insert(tables.candidates).values(**row))
-        links = [
-            {"child_id": candidate_id, "ordinal": place, "parent_candidate_id": by_number[parent]}
-            for place, parent in enumerate(proposal.parents)
-        ]
-        if links:
-            self._connection.execute(
-                insert(tables.candidate_parents), [{**link, "operator": proposal.operator} for link in links]
-            )
-        self._event("candidate.proposed", candidate_id, {"number": number, "operator": proposal.operator})
-        if proposal.eval_key is not None:
-            new_evaluation(self._connection, self._now, candidate_id, self._stage, proposal.eval_key)
-        return candidate_id
-
-    def _event(self, type: str, subject_id: str, payload: dict[str, Any]) -> None:  # noqa: A002
-        append(self._connection, self._now, type, subject_id, study_id=self._study_id, payload=payload)
 
 
 class _Proposed(NamedTuple):
@@ -177,13 +119,17 @@ def _proposed(connection: Connection, study_id: str, ask_no: int | None = None) 
 
 def _write_told(connection: Connection, study_id: str, ask_no: int, told: Sequence[ToldRecord | None]) -> None:
     table = tables.proposals
-    for position, record in enumerate(told):
-        content: dict[str, Any] = {"failed": True}
-        if record is not None:
-            errors = [None if math.isnan(error) else error for error in record.errors]
-            content = {"values": list(record.values), "errors": errors}
-        place = (table.c.study_id == study_id, table.c.ask_no == ask_no, table.c.position == position)
-        connection.execute(update(table).where(*place).values(told_json=content))
+    place = (table.c.study_id == study_id, table.c.ask_no == ask_no, table.c.position == bindparam("place"))
+    rows = [{"place": position, "content": _content(record)} for position, record in enumerate(told)]
+    if rows:
+        connection.execute(update(table).where(*place).values(told_json=bindparam("content")), rows)
+
+
+def _content(record: ToldRecord | None) -> dict[str, Any]:
+    if record is None:
+        return {"failed": True}
+    errors = [None if math.isnan(error) else error for error in record.errors]
+    return {"values": list(record.values), "errors": errors}
 
 
 def _told(contents: Sequence[Mapping[str, Any] | None]) -> tuple[ToldRecord | None, ...] | None:

@@ -59,5 +59,15 @@ def append(
 ) -> None:
     """Writes an event in the transaction of what it tells of; the study may be given through one of its candidates."""
     study = study_id or select(candidates.c.study_id).where(candidates.c.id == candidate_id).scalar_subquery()
-    row = {"study_id": study, "at": at, "type": type, "subject_id": subject_id, "payload_json": dict(payload or {})}
-    connection.execute(insert(events).values(**row))
+    connection.execute(insert(events).values(**event_row(at, type, subject_id, study, payload or {})))
+
+
+def event_row(
+    at: datetime,
+    type: str,  # noqa: A002  (the field's own word)
+    subject_id: str,
+    study_id: Any,
+    payload: Mapping[str, Any],
+) -> dict[str, Any]:
+    """A row of `events`, for who writes many at once."""
+    return {"study_id": study_id, "at": at, "type": type, "subject_id": subject_id, "payload_json": dict(payload)}

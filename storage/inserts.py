@@ -1,12 +1,18 @@
-"""Inserts that leave alone what is there, in either database's dialect."""
+"""Inserts of many rows with one statement, and those that leave alone what is there, in either database's dialect."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
+
+
+def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts the rows, which all have the same columns, in their order."""
+    if rows:
+        connection.execute(insert(table), rows)
 
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
