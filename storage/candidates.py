@@ -14,9 +14,9 @@ from ..core.estimate import Estimate
 from ..core.genome import Genome
 from . import tables
 from .database import Database
+from .evaluations import evaluation_record
 from .events import append
 from .ids import new_id
-from .queue import evaluation_record
 from .records import CandidateKind, CandidateRecord, EvaluationRecord, Lineage, Relative, Stage
 from .transitions import cut, move_candidate
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from ..core.errors import StorageError
+from .claims import Chooser, claim_row, waiting_for
 from .database import Database
-from .events import append
-from .ids import new_id
-from .inserts import insert_missing
+from .evaluations import evaluation_record, new_evaluation
 from .owners import is_dead
-from .records import EvaluationRecord, Stage
-from .tables import attempts, candidates, evaluations
-from .transitions import end_attempts, fail_evaluation, holds, move_candidate, requeue
+from .records import Claim, Ending, EvaluationRecord, Stage
+from .tables import candidates, evaluations
+from .transitions import cancel_evaluation, holds, lose, requeue
 
 LEASE_SECONDS = 60.0
-MAX_ATTEMPTS = 3
 
 
 class Queue:
@@ -92,6 +90,60 @@ class Queue:
         with self._database.read() as connection:
             return [evaluation_record(row) for row in connection.execute(query.order_by(evaluations.c.id))]
 
+    def states(self, evaluation_ids: Sequence[str]) -> dict[str, str]:
+        """The state of each, by id."""
+        found: dict[str, str] = {}
+        with self._database.read() as connection:
+            for ids in _portions(evaluation_ids):
+                query = select(evaluations.c.id, evaluations.c.state).where(evaluations.c.id.in_(ids))
+                found.update({row.id: row.state for row in connection.execute(query)})
+        return found
+
+    def assign(
+        self,
+        evaluation_ids: Sequence[str],
+        queue: str,
+        need_bytes: int | None = None,
+        priority: int = 0,
+        company: str | None = None,
+    ) -> None:
+        """Gives those that are queued to workers.
+
+        Args:
+            queue: the memory class that a worker must have.
+            need_bytes: device memory that each takes, as foreseen.
+            priority: of two that wait, the one of the higher number comes first.
+            company: the id of the first of them if they are to be computed together, by one worker.
+        """
+        given = {"queue": queue, "need_bytes": need_bytes, "priority": priority, "company": company}
+        with self._database.write() as connection:
+            for ids in _portions(evaluation_ids):
+                waiting = (evaluations.c.id.in_(ids), evaluations.c.state == "queued")
+                connection.execute(update(evaluations).where(*waiting).values(**given))
+
+    def unpublished(self, evaluation_ids: Sequence[str], again_after: float) -> list[EvaluationRecord]:
+        """Those of them that are queued and that no worker was told of, or so long ago that the message may be lost.
+
+        Args:
+            again_after: seconds after which a message counts as lost.
+        """
+        found: list[EvaluationRecord] = []
+        with self._database.read() as connection:
+            long_ago = self._database.now(connection) - timedelta(seconds=again_after)
+            untold = or_(evaluations.c.published_at.is_(None), evaluations.c.published_at < long_ago)
+            for ids in _portions(evaluation_ids):
+                query = select(evaluations).where(evaluations.c.id.in_(ids), evaluations.c.state == "queued", untold)
+                found += [evaluation_record(row) for row in connection.execute(query)]
+        return sorted(found, key=lambda record: (-record.priority, record.id))
+
+    def published(self, evaluation_ids: Sequence[str]) -> None:
+        """Notes that workers were told of these."""
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            for ids in _portions(evaluation_ids):
+                change = {"published_at": now, "publish_count": evaluations.c.publish_count + 1}
+                connection.execute(update(evaluations).where(evaluations.c.id.in_(ids)).values(**change))
+
     def claim(self, evaluation_id: str, owner: str, lease_seconds: float = LEASE_SECONDS) -> int | None:
         """Takes a waiting or abandoned evaluation; the number of this attempt, or None if it is not to be had.
 
@@ -100,42 +152,97 @@ class Queue:
         """
         with self._database.write() as connection:
             now = self._database.now(connection)
-            # One conditional update: of any number of claims at the same moment, one finds the row as it must be.
-            row = connection.execute(
-                update(evaluations)
-                .where(evaluations.c.id == evaluation_id, _claimable(now))
-                .values(
-                    state="running",
-                    attempt=evaluations.c.attempt + 1,
-                    lease_owner=owner,
-                    lease_expires_at=now + timedelta(seconds=lease_seconds),
-                    worker=owner,
-                    started_at=now,
-                )
-                .returning(evaluations.c.attempt, evaluations.c.candidate_id)
-            ).one_or_none()
-            if row is None:
-                return None
-            end_attempts(connection, now, evaluation_id, row.attempt - 1, "lost")
-            new = {"evaluation_id": evaluation_id, "attempt": row.attempt, "worker": owner, "started_at": now}
-            connection.execute(insert(attempts).values(**new))
-            move_candidate(connection, row.candidate_id, "evaluating")
-            payload = {"attempt": row.attempt, "worker": owner}
-            append(connection, now, "evaluation.started", evaluation_id, candidate_id=row.candidate_id, payload=payload)
-            return int(row.attempt)
+            claimed = claim_row(connection, now, evaluation_id, owner, lease_seconds)
+            return None if claimed is None else claimed.attempt
 
-    def beat(self, evaluation_id: str, attempt: int, lease_seconds: float = LEASE_SECONDS) -> bool:
-        """Extends the lease from now; False if the evaluation is no longer this attempt's (then stop working on it)."""
+    def take(
+        self,
+        owner: str,
+        queues: Collection[str],
+        choose: Chooser,
+        lease_seconds: float = LEASE_SECONDS,
+        besides: Collection[str] = (),
+        studies: Collection[str] | None = None,
+    ) -> list[Claim]:
+        """Takes what `choose` picks of the evaluations that wait in these queues, with all of its company.
+
+        One transaction: whatever else waits is not locked for longer than the choice takes.
+
+        Args:
+            choose: called with those at the head of the queues, in order of priority, then age; None: none of them.
+            besides: ids of studies that are left out.
+            studies: only these; default: every study that is running.
+
+        Returns:
+            Empty if nothing waits, or nothing was chosen.
+        """
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            waiting = waiting_for(connection, now, queues, besides, studies)
+            chosen = choose(waiting) if waiting else None
+            if chosen is None:
+                return []
+            ids = [chosen.evaluation.id]
+            if chosen.evaluation.company is not None:
+                same = (evaluations.c.company == chosen.evaluation.company, evaluations.c.state == "queued")
+                ids = list(connection.scalars(select(evaluations.c.id).where(*same).order_by(evaluations.c.id)))
+            claimed = [claim_row(connection, now, evaluation_id, owner, lease_seconds) for evaluation_id in ids]
+            return [Claim(evaluation_record(row), row.attempt) for row in claimed if row is not None]
+
+    def beat(
+        self,
+        evaluation_id: str,
+        attempt: int,
+        lease_seconds: float = LEASE_SECONDS,
+        progress: float | None = None,
+    ) -> bool:
+        """Extends the lease from now; False if it is no longer this attempt's, or is to be cancelled: then stop.
+
+        Args:
+            progress: the share that is done, in [0, 1].
+        """
         with self._database.write() as connection:
             until = self._database.now(connection) + timedelta(seconds=lease_seconds)
-            change = update(evaluations).where(holds(evaluation_id, attempt)).values(lease_expires_at=until)
-            return connection.execute(change).rowcount == 1
+            values: dict[str, Any] = {"lease_expires_at": until}
+            if progress is not None:
+                values["progress"] = progress
+            wanted = and_(holds(evaluation_id, attempt), evaluations.c.cancel_requested_at.is_(None))
+            return connection.execute(update(evaluations).where(wanted).values(**values)).rowcount == 1
 
     def release(self, evaluation_id: str, attempt: int) -> bool:
         """Hands an unfinished evaluation back, by choice: the attempt does not count. False if it was not held."""
         with self._database.write() as connection:
             now = self._database.now(connection)
-            return requeue(connection, now, evaluation_id, attempt, "released")
+            return requeue(connection, now, evaluation_id, attempt, Ending("released"))
+
+    def lose(self, evaluation_id: str, attempt: int, ending: Ending) -> bool:
+        """Notes that an attempt came to nothing: it is queued again, or fails for good if no attempts are left.
+
+        Returns:
+            False if this attempt did not hold it any more.
+        """
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            seen = connection.execute(select(evaluations).where(holds(evaluation_id, attempt))).one_or_none()
+            if seen is None:
+                return False
+            if seen.cancel_requested_at is not None:
+                return cancel_evaluation(connection, now, evaluation_id)
+            return lose(connection, now, seen, ending)
+
+    def cancel(self, evaluation_id: str) -> bool:
+        """Asks that it be not evaluated: at once if it waits; who evaluates it is told at the next beat, and stops.
+
+        Returns:
+            False if it is over.
+        """
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            of_this = evaluations.c.id == evaluation_id
+            running = update(evaluations).where(of_this, evaluations.c.state == "running")
+            if connection.execute(running.values(cancel_requested_at=now)).rowcount:
+                return True
+            return cancel_evaluation(connection, now, evaluation_id)
 
     def reap(
         self, study_id: str | None = None, dead: Callable[[str], bool] = is_dead, counted: bool = True
@@ -167,79 +274,15 @@ class Queue:
             return [row.id for row in abandoned if _take_back(connection, now, row, counted)]
 
 
-def new_evaluation(
-    connection: Connection,
-    now: datetime,
-    candidate_id: str,
-    stage: Stage,
-    eval_key: str,
-    part: int = 0,
-    items: Mapping[str, Sequence[str]] | None = None,
-) -> None:
-    """Queues an evaluation, unless the candidate has this part at this stage."""
-    row = {
-        "id": new_id(),
-        "candidate_id": candidate_id,
-        "stage": stage,
-        "part": part,
-        "items_json": None if items is None else {task: list(ids) for task, ids in items.items()},
-        "eval_key": eval_key,
-        "queue": "default",
-        "priority": 0,
-        "state": "queued",
-        "attempt": 0,
-        "max_attempts": MAX_ATTEMPTS,
-        "created_at": now,
-    }
-    if insert_missing(connection, evaluations, [row]):
-        payload = {"stage": stage, "part": part} if part else {"stage": stage}
-        append(connection, now, "evaluation.queued", str(row["id"]), candidate_id=candidate_id, payload=payload)
-
-
-def evaluation_record(row: Row[Any]) -> EvaluationRecord:
-    """The record of a row of `evaluations`."""
-    return EvaluationRecord(
-        id=row.id,
-        candidate_id=row.candidate_id,
-        stage=row.stage,
-        part=row.part,
-        items=None if row.items_json is None else {task: tuple(ids) for task, ids in row.items_json.items()},
-        eval_key=row.eval_key,
-        state=row.state,
-        attempt=row.attempt,
-        max_attempts=row.max_attempts,
-        lease_owner=row.lease_owner,
-        lease_expires_at=row.lease_expires_at,
-        worker=row.worker,
-        error_kind=row.error_kind,
-        error_text=row.error_text,
-        seconds=row.seconds_json or {},
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-    )
-
-
-def _claimable(now: datetime) -> Any:
-    return and_(
-        or_(
-            evaluations.c.state == "queued",
-            and_(evaluations.c.state == "running", evaluations.c.lease_expires_at < now),
-        ),
-        evaluations.c.attempt < evaluations.c.max_attempts,
-        or_(evaluations.c.not_before.is_(None), evaluations.c.not_before <= now),
-        evaluations.c.cancel_requested_at.is_(None),
-    )
-
-
-def _take_back(connection: Connection, now: datetime, seen: Row[Any], counted: bool) -> bool:
+def _take_back(connection: Connection, now: Any, seen: Any, counted: bool) -> bool:
     """Conditional on the lease as it was seen: its owner may have extended it, or another may have been faster."""
-    unchanged = evaluations.c.lease_expires_at == seen.lease_expires_at
+    unchanged: ColumnElement[bool] = evaluations.c.lease_expires_at == seen.lease_expires_at
     if not counted:
-        return requeue(connection, now, seen.id, seen.attempt, "released", unchanged)
-    if seen.attempt < seen.max_attempts:
-        return requeue(connection, now, seen.id, seen.attempt, "lost", unchanged)
-    query = select(attempts.c.worker).where(attempts.c.evaluation_id == seen.id).order_by(attempts.c.attempt)
-    workers = ", ".join(connection.scalars(query))
-    reason = f"its worker was lost {seen.attempt} times ({workers}); it may need more memory than there is"
-    return fail_evaluation(connection, now, seen.id, seen.attempt, "lost", reason, "lost", unchanged)
+        return requeue(connection, now, seen.id, seen.attempt, Ending("released"), unchanged)
+    if seen.cancel_requested_at is not None:
+        return cancel_evaluation(connection, now, seen.id)
+    return lose(connection, now, seen, Ending("lost"), unchanged)
+
+
+def _portions(ids: Sequence[str], size: int = 500) -> list[Sequence[str]]:
+    return [ids[first : first + size] for first in range(0, len(ids), size)]

@@ -79,6 +79,10 @@ class EvaluationRecord:
         attempt: how often it was claimed; a result counts only if it carries the latest.
         lease_owner: who claimed it last and has it still, or None.
         worker: who claimed it last.
+        queue: the memory class that it needs.
+        priority: of two that wait, the one of the higher number comes first.
+        company: the first of those that are computed together with it; None if it is alone.
+        need_bytes: device memory that it takes, as foreseen, or None.
         seconds: wall-clock seconds by phase, empty until it succeeded.
     """
 
@@ -94,12 +98,78 @@ class EvaluationRecord:
     lease_owner: str | None
     lease_expires_at: datetime | None
     worker: str | None
+    queue: str
+    priority: int
+    company: str | None
+    need_bytes: int | None
+    cancel_requested_at: datetime | None
     error_kind: str | None
     error_text: str | None
     seconds: Mapping[str, float]
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt at an evaluation ended.
+
+    Attributes:
+        exit_signal: the signal that ended the process which evaluated, if one did.
+        peak_bytes: the most device memory that it took, if known.
+        log_tail: the last that it wrote to its log; the last 8 KiB are kept.
+    """
+
+    outcome: AttemptOutcome
+    exit_signal: int | None = None
+    peak_bytes: int | None = None
+    log_tail: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An evaluation that is this process's to do, for as long as its lease is beaten.
+
+    Attributes:
+        attempt: the number that every write about it must carry.
+    """
+
+    evaluation: EvaluationRecord
+    attempt: int
+
+
+@dataclass(frozen=True)
+class WorkerRecord:
+    """A process that evaluates, as last heard of.
+
+    Attributes:
+        owner: see `owners.this_process`.
+        kind: the executor that it works for: `local`, `processes` or `celery`.
+        queues: the memory classes that it takes.
+        device: `name`, `type`, `memory_bytes` and more, JSON.
+        reason: why it takes no more work, or went.
+        evaluation_id: what it evaluates now.
+        claimed_at: when it last took work.
+    """
+
+    id: str
+    owner: str
+    host: str
+    pid: int
+    version: str
+    kind: str
+    queues: tuple[str, ...]
+    device: Mapping[str, Any]
+    state: WorkerState
+    reason: str | None
+    evaluation_id: str | None
+    claimed_at: datetime | None
+    done: int
+    failed: int
+    environment_id: str | None
+    started_at: datetime
+    last_seen_at: datetime
 
 
 @dataclass(frozen=True)
@@ -158,6 +228,8 @@ class AskRecord:
         told: what the optimizer learned of each (None: that it failed), in the same order; None if it has not yet, or
             an older version did not note it.
         told_at: when the optimizer learned all the results, or None.
+        tells_before: how many asks had been told when this one was made; None where asks take turns.
+        tell_no: how many asks had been told before this one was; None where asks take turns, or it was not told yet.
     """
 
     number: int
@@ -166,6 +238,8 @@ class AskRecord:
     told: tuple[ToldRecord | None, ...] | None
     created_at: datetime
     told_at: datetime | None
+    tells_before: int | None = None
+    tell_no: int | None = None
 
 
 @dataclass(frozen=True)

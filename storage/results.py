@@ -15,7 +15,7 @@ from ..core.estimate import Estimate
 from .database import Database
 from .events import append
 from .inserts import insert_missing
-from .records import ItemSet, Responses, Stage
+from .records import Ending, ItemSet, Responses, Stage
 from .tables import candidates, evaluations, item_responses, item_sets, measurements
 from .transitions import end_attempts, fail_evaluation, holds, move_candidate
 
@@ -36,6 +36,8 @@ class Results:
         responses: Sequence[Responses],
         measured: Mapping[str, Estimate],
         seconds: Mapping[str, float],
+        environment_id: str | None = None,
+        peak_bytes: int | None = None,
     ) -> bool:
         """Records a success: everything in one transaction, and only if this attempt still holds the evaluation.
 
@@ -44,6 +46,8 @@ class Results:
             measured: the value of each objective; a standard error of NaN means unknown. Empty where it is
                 a part: `measure` follows when the candidate was asked enough.
             seconds: wall-clock seconds by phase.
+            environment_id: what computed it (`Store.environments`).
+            peak_bytes: the most device memory that it took.
 
         Returns:
             False if another attempt has taken over or the evaluation is over; then nothing is written.
@@ -63,6 +67,8 @@ class Results:
                     seconds_json=dict(seconds),
                     lease_owner=None,
                     lease_expires_at=None,
+                    progress=None,
+                    environment_id=environment_id,
                 )
                 .returning(evaluations.c.candidate_id, evaluations.c.stage, evaluations.c.items_json)
             ).one_or_none()
@@ -70,7 +76,7 @@ class Results:
                 return False
             _write_responses(connection, evaluation_id, responses)
             _write_measurements(connection, row.candidate_id, row.stage, measured)
-            end_attempts(connection, now, evaluation_id, attempt, "succeeded")
+            end_attempts(connection, now, evaluation_id, attempt, Ending("succeeded", peak_bytes=peak_bytes))
             if row.items_json is None:
                 move_candidate(connection, row.candidate_id, "complete")
             payload = {"attempt": attempt, "stage": row.stage}
@@ -96,15 +102,18 @@ class Results:
                 connection, now, "candidate.measured", candidate_id, candidate_id=candidate_id, payload={"stage": stage}
             )
 
-    def fail(self, evaluation_id: str, attempt: int, kind: str, reason: str) -> bool:
+    def fail(self, evaluation_id: str, attempt: int, kind: str, reason: str, log_tail: str | None = None) -> bool:
         """Records a failure for good, with its reason (cut to 8 KiB); False if fenced, and nothing is written.
 
         Args:
             kind: in a word, what went wrong: `nan`, `memory`, `plugin`...
+            log_tail: the last that was written while it was evaluated.
         """
         with self._database.write() as connection:
             now = self._database.now(connection)
-            return fail_evaluation(connection, now, evaluation_id, attempt, kind, reason, "failed")
+            return fail_evaluation(
+                connection, now, evaluation_id, attempt, kind, reason, Ending("failed", log_tail=log_tail)
+            )
 
     def responses(self, candidate_id: str, stage: Stage, below: int | None = None) -> dict[str, Responses]:
         """What a candidate answered at a stage, by task; empty if it has not succeeded.

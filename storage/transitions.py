@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 
 from .events import append
-from .records import AttemptOutcome, CandidateState
+from .records import CandidateState, Ending
 from .tables import attempts, candidates, evaluations
 
 ERROR_BYTES = 8192
+_TAIL_IN_REASON = 2000
+_WHY = {
+    "lost": "its worker was lost",
+    "memory": "memory ran out",
+    "timeout": "the time limit was reached",
+}
 
 
 def holds(evaluation_id: str, attempt: int) -> ColumnElement[bool]:
@@ -18,17 +25,42 @@ def holds(evaluation_id: str, attempt: int) -> ColumnElement[bool]:
     return and_(evaluations.c.id == evaluation_id, evaluations.c.attempt == attempt, evaluations.c.state == "running")
 
 
+def lose(
+    connection: Connection, now: datetime, seen: Row[Any], ending: Ending, *conditions: ColumnElement[bool]
+) -> bool:
+    """An attempt that came to nothing: queued again while attempts are left, failed for good after the last.
+
+    Args:
+        seen: the row of `evaluations` as it was read: id, attempt, max_attempts.
+
+    Returns:
+        False if the attempt does not hold the evaluation, and nothing is written.
+    """
+    if seen.attempt < seen.max_attempts:
+        return requeue(connection, now, seen.id, seen.attempt, ending, *conditions)
+    query = select(attempts.c.worker).where(attempts.c.evaluation_id == seen.id).order_by(attempts.c.attempt)
+    workers = ", ".join(connection.scalars(query))
+    reason = f"{_WHY.get(ending.outcome, _WHY['lost'])} {seen.attempt} times ({workers})"
+    if ending.outcome != "timeout":
+        reason += "; it may need more memory than there is"
+    if ending.exit_signal is not None:
+        reason += f". Signal {ending.exit_signal} ended the last"
+    if ending.log_tail:
+        reason += f". The last that it wrote: {ending.log_tail[-_TAIL_IN_REASON:]}"
+    return fail_evaluation(connection, now, seen.id, seen.attempt, ending.outcome, reason, ending, *conditions)
+
+
 def requeue(
     connection: Connection,
     now: datetime,
     evaluation_id: str,
     attempt: int,
-    outcome: AttemptOutcome,
+    ending: Ending,
     *conditions: ColumnElement[bool],
 ) -> bool:
     """Running to queued; False if the attempt does not hold the evaluation, and nothing is written."""
     # The number of an attempt is its fence and never goes back, so one that does not count raises the limit instead.
-    uncounted = 1 if outcome == "released" else 0
+    uncounted = 1 if ending.outcome == "released" else 0
     candidate_id = connection.scalars(
         update(evaluations)
         .where(holds(evaluation_id, attempt), *conditions)
@@ -36,15 +68,17 @@ def requeue(
             state="queued",
             lease_owner=None,
             lease_expires_at=None,
+            published_at=None,
+            progress=None,
             max_attempts=evaluations.c.max_attempts + uncounted,
         )
         .returning(evaluations.c.candidate_id)
     ).one_or_none()
     if candidate_id is None:
         return False
-    end_attempts(connection, now, evaluation_id, attempt, outcome)
+    end_attempts(connection, now, evaluation_id, attempt, ending)
     payload = {"attempt": attempt}
-    append(connection, now, f"evaluation.{outcome}", evaluation_id, candidate_id=candidate_id, payload=payload)
+    append(connection, now, f"evaluation.{ending.outcome}", evaluation_id, candidate_id=candidate_id, payload=payload)
     return True
 
 
@@ -55,7 +89,7 @@ def fail_evaluation(
     attempt: int,
     kind: str,
     reason: str,
-    outcome: AttemptOutcome,
+    ending: Ending,
     *conditions: ColumnElement[bool],
 ) -> bool:
     """Running to failed, the candidate with it; False if fenced, and nothing is written."""
@@ -70,28 +104,55 @@ def fail_evaluation(
             finished_at=now,
             lease_owner=None,
             lease_expires_at=None,
+            progress=None,
         )
         .returning(evaluations.c.candidate_id)
     ).one_or_none()
     if candidate_id is None:
         return False
-    end_attempts(connection, now, evaluation_id, attempt, outcome)
+    end_attempts(connection, now, evaluation_id, attempt, ending)
     move_candidate(connection, candidate_id, "failed", f"{kind}: {text}")
     payload = {"attempt": attempt, "kind": kind}
     append(connection, now, "evaluation.failed", evaluation_id, candidate_id=candidate_id, payload=payload)
     return True
 
 
-def end_attempts(
-    connection: Connection, now: datetime, evaluation_id: str, attempt: int, outcome: AttemptOutcome
-) -> None:
+def cancel_evaluation(connection: Connection, now: datetime, evaluation_id: str) -> bool:
+    """Queued or running to cancelled, the candidate failed with it; False if it is over, and nothing is written."""
+    under_way = and_(evaluations.c.id == evaluation_id, evaluations.c.state.in_(("queued", "running")))
+    row = connection.execute(
+        update(evaluations)
+        .where(under_way)
+        .values(
+            state="cancelled",
+            error_kind="cancelled",
+            finished_at=now,
+            lease_owner=None,
+            lease_expires_at=None,
+            progress=None,
+            cancel_requested_at=now,
+        )
+        .returning(evaluations.c.candidate_id, evaluations.c.attempt)
+    ).one_or_none()
+    if row is None:
+        return False
+    end_attempts(connection, now, evaluation_id, row.attempt, Ending("cancelled"))
+    move_candidate(connection, row.candidate_id, "failed", "cancelled")
+    payload = {"attempt": row.attempt}
+    append(connection, now, "evaluation.cancelled", evaluation_id, candidate_id=row.candidate_id, payload=payload)
+    return True
+
+
+def end_attempts(connection: Connection, now: datetime, evaluation_id: str, attempt: int, ending: Ending) -> None:
     """Writes how an attempt ended, and any before it that never came to an end."""
     open_ones = (
         attempts.c.evaluation_id == evaluation_id,
         attempts.c.attempt <= attempt,
         attempts.c.outcome.is_(None),
     )
-    connection.execute(update(attempts).where(*open_ones).values(outcome=outcome, ended_at=now))
+    log_tail = None if ending.log_tail is None else cut(ending.log_tail, from_end=True)
+    values = {"exit_signal": ending.exit_signal, "peak_bytes": ending.peak_bytes, "log_tail": log_tail}
+    connection.execute(update(attempts).where(*open_ones).values(outcome=ending.outcome, ended_at=now, **values))
 
 
 def move_candidate(
@@ -104,6 +165,7 @@ def move_candidate(
     )
 
 
-def cut(text: str) -> str:
-    """At most 8 KiB of UTF-8, without the NUL that PostgreSQL cannot hold."""
-    return text.replace("\0", "").encode("utf-8", "replace")[:ERROR_BYTES].decode("utf-8", "ignore")
+def cut(text: str, from_end: bool = False) -> str:
+    """At most 8 KiB of UTF-8, its beginning or its end, without the NUL that PostgreSQL cannot hold."""
+    encoded = text.replace("\0", "").encode("utf-8", "replace")
+    return (encoded[-ERROR_BYTES:] if from_end else encoded[:ERROR_BYTES]).decode("utf-8", "ignore")
