@@ -195,6 +195,12 @@ Index(
     postgresql_where=evaluations.c.state == "running",
 )
 Index("ix_evaluations_finished_at", evaluations.c.finished_at)
+Index(
+    "ix_evaluations_failed",
+    evaluations.c.finished_at,
+    sqlite_where=evaluations.c.state == "failed",
+    postgresql_where=evaluations.c.state == "failed",
+)
 
 attempts = Table(
     "attempts",

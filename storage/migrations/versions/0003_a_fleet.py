@@ -37,6 +37,14 @@ def upgrade() -> None:
         )
     _create_partial_indexes()
     op.create_index("ix_evaluations_finished_at", "evaluations", ["finished_at"])
+    op.create_index(
+        "ix_evaluations_failed",
+        "evaluations",
+        ["finished_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'failed'"),
+        postgresql_where=sa.text("state = 'failed'"),
+    )
     op.add_column("attempts", sa.Column("exit_signal", sa.Integer(), nullable=True))
     op.add_column("attempts", sa.Column("peak_bytes", sa.BigInteger(), nullable=True))
     op.add_column("attempts", sa.Column("log_tail", sa.Text(), nullable=True))
@@ -82,6 +90,7 @@ def downgrade() -> None:
     with op.batch_alter_table("attempts") as table:
         for column in ("log_tail", "peak_bytes", "exit_signal"):
             table.drop_column(column)
+    op.drop_index("ix_evaluations_failed", "evaluations")
     op.drop_index("ix_evaluations_finished_at", "evaluations")
     _drop_partial_indexes()
     with op.batch_alter_table("evaluations") as table:
