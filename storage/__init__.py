@@ -1,6 +1,9 @@
 """The database: tables, migrations, and the repository of studies, candidates and responses."""
 
-from .owners import this_process
+from .claims import Waiting
+from .evaluations import UNASSIGNED
+from .heartbeat import Heartbeat
+from .owners import is_dead, this_process
 from .records import (
     CHECK_PART,
     LATER_PARTS,
@@ -9,6 +12,8 @@ from .records import (
     ArtifactRecord,
     AskRecord,
     CandidateRecord,
+    Claim,
+    Ending,
     EvaluationRecord,
     Event,
     ItemSet,
@@ -20,6 +25,8 @@ from .records import (
     StudyRecord,
     StudyState,
     ToldRecord,
+    WorkerRecord,
+    WorkerState,
 )
 from .store import Store
 
@@ -28,11 +35,15 @@ __all__ = [
     "LATER_PARTS",
     "REST_PART",
     "RETEST_PART",
+    "UNASSIGNED",
     "ArtifactRecord",
     "AskRecord",
     "CandidateRecord",
+    "Claim",
+    "Ending",
     "EvaluationRecord",
     "Event",
+    "Heartbeat",
     "ItemSet",
     "Lineage",
     "NewProposal",
@@ -43,5 +54,9 @@ __all__ = [
     "StudyRecord",
     "StudyState",
     "ToldRecord",
+    "Waiting",
+    "WorkerRecord",
+    "WorkerState",
+    "is_dead",
     "this_process",
 ]

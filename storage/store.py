@@ -7,13 +7,20 @@ from types import TracebackType
 
 from .artifacts import Artifacts
 from .asks import Asks
+from .canaries import Canaries
 from .candidates import Candidates
 from .database import Database
+from .distrust import Distrust
+from .environments import Environments
 from .events import Events
+from .leads import Leads, LedDatabase
 from .migrate import open_database
+from .monitor import Monitor
+from .provenance import Provenances
 from .queue import Queue
 from .results import Results
 from .studies import Studies
+from .workers import Workers
 
 
 class Store:
@@ -36,6 +43,13 @@ class Store:
         self.results = Results(database)
         self.artifacts = Artifacts(database)
         self.events = Events(database)
+        self.monitor = Monitor(database)
+        self.environments = Environments(database)
+        self.provenance = Provenances(database)
+        self.canaries = Canaries(database)
+        self.distrust = Distrust(database)
+        self.leads = Leads(database)
+        self.workers = Workers(database)
 
     @classmethod
     def open(cls, given: str | Path, wait_seconds: float = 30.0) -> Store:
@@ -50,6 +64,10 @@ class Store:
             StorageError: the database cannot be reached, or belongs to another program or a newer version.
         """
         return cls(open_database(given, wait_seconds))
+
+    def led(self, study_id: str, epoch: int) -> Store:
+        """This store, for the leader of a study: it refuses to write once another leads."""
+        return Store(LedDatabase(self.database, study_id, epoch))
 
     def close(self) -> None:
         """Closes the connections."""
