@@ -19,7 +19,9 @@ CandidateKind: TypeAlias = Literal["bred", "reference"]
 CandidateState: TypeAlias = Literal["proposed", "evaluating", "complete", "failed"]
 Stage: TypeAlias = Literal["search", "validation", "test"]
 EvaluationState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-AttemptOutcome: TypeAlias = Literal["succeeded", "failed", "lost", "memory", "timeout", "released", "cancelled"]
+AttemptOutcome: TypeAlias = Literal[
+    "succeeded", "failed", "lost", "memory", "timeout", "released", "cancelled", "distrusted"
+]
 WorkerState: TypeAlias = Literal["up", "draining", "drifted", "gone"]
 
 
