@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
 from .database import Database
+from .event_feed import EventFeed, event_record, wanted
 from .records import Event
 from .tables import candidates, events
 
@@ -24,14 +25,24 @@ class Events:
         query = select(events).where(events.c.study_id == study_id, events.c.id > after)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(events.c.id).limit(limit))
-            return [Event(row.id, row.study_id, row.at, row.type, row.subject_id, row.payload_json) for row in rows]
+            return [event_record(row) for row in rows]
 
     def of_type(self, study_id: str, type: str) -> list[Event]:  # noqa: A002  (the field's own word)
         """A study's events of one type, oldest first."""
         query = select(events).where(events.c.study_id == study_id, events.c.type == type).order_by(events.c.id)
         with self._database.read() as connection:
             rows = connection.execute(query)
-            return [Event(row.id, row.study_id, row.at, row.type, row.subject_id, row.payload_json) for row in rows]
+            return [event_record(row) for row in rows]
+
+    def recent(self, limit: int, study_id: str | None = None, types: Collection[str] = ()) -> list[Event]:
+        """The last `limit` events of a study (None: of the whole database) and of these types (empty: any), in order."""
+        query = select(events).where(*wanted(study_id, types)).order_by(events.c.id.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [event_record(row) for row in connection.execute(query)][::-1]
+
+    def feed(self, after: int = 0, study_id: str | None = None, types: Collection[str] = ()) -> EventFeed:
+        """Follows the journal from the event with the id `after` on."""
+        return EventFeed(self._database, after, study_id, types)
 
     def note(
         self,
