@@ -18,6 +18,7 @@ from .contracts import (
     Objective,
     Optimizer,
     Provider,
+    Scheduler,
     Statistics,
     Task,
 )
@@ -30,6 +31,7 @@ CONTRACTS: Mapping[str, type[Any]] = {
     "optimizers": Optimizer,
     "exporters": Exporter,
     "executors": Executor,
+    "schedulers": Scheduler,
     "estimators": Estimator,
     "providers": Provider,
     "statistics": Statistics,

@@ -9,6 +9,7 @@ from .merge_method import MergeMethod, MergeParameters, OnePassMethod, Parameter
 from .objective import Direction, Measured, Objective
 from .optimizer import Optimizer, Proposal, Told
 from .provider import Provider
+from .scheduler import Scheduler, Standing, Work
 from .statistics import Statistics
 from .task import Item, Task
 
@@ -30,8 +31,11 @@ __all__ = [
     "Proposal",
     "Provider",
     "References",
+    "Scheduler",
     "Scores",
+    "Standing",
     "Statistics",
     "Task",
     "Told",
+    "Work",
 ]

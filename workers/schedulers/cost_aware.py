@@ -1,0 +1,37 @@
+"""Cost-aware scheduling: the cheapest device that is fast enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from ...core.contracts.scheduler import Work
+from .foresight import ForesightScheduler
+from .outlook import Figures, Flags, Prospects
+
+
+class CostAware(ForesightScheduler):
+    """Each work goes to the worker that does it for the least money and still in time.
+
+    This is bin packing over device types: a worker is a bin that is as long as the time to the deadline, a work's size
+    depends on the bin (its seconds divided by the device's speed), its cost is that size times the device's price, and
+    works are put, most urgent first, into the cheapest bin that has room (first fit over bins in order of cost, as for
+    variable-sized bins, Friesen and Langston 1986). Where no worker has room in time, the one that would end first gets
+    it. Cheap workers are thus kept busy, and dear ones are used for what does not fit into the others, by memory or by
+    time; they may idle, which costs nothing if a device is paid for while it works, or is given back when it is idle.
+
+    Without deadlines, work waits for a cheap worker for at most `patience_seconds`.
+
+    Args:
+        patience_seconds: by when work without a deadline should have begun.
+        affinity_seconds: as in `FirstCome`, among the works for which the worker is the best.
+    """
+
+    name: ClassVar[str] = "cost_aware"
+
+    def ranking(self, work: Work, prospects: Prospects) -> Sequence[Figures | Flags]:
+        """In time; then the least cost (or, late, the earliest end); then the earliest end."""
+        cost = prospects.price_per_hour * prospects.duration / 3600.0
+        return (~prospects.in_time, np.where(prospects.in_time, cost, prospects.finish), prospects.finish)
