@@ -35,7 +35,7 @@ class Events:
             return [event_record(row) for row in rows]
 
     def recent(self, limit: int, study_id: str | None = None, types: Collection[str] = ()) -> list[Event]:
-        """The last `limit` events of a study (None: of the whole database) and of these types (empty: any), in order."""
+        """The last `limit` events, of a study and of these types if they are given; oldest first."""
         query = select(events).where(*wanted(study_id, types)).order_by(events.c.id.desc()).limit(limit)
         with self._database.read() as connection:
             return [event_record(row) for row in connection.execute(query)][::-1]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, literal_column, select
 
 from .database import Database
 from .monitor_records import (
@@ -33,7 +33,9 @@ _LATEST = 200
 """The mean time is that of so many successes, the latest: what a study asks changes as it goes on."""
 
 # Written into the statement: only then may a plan that is kept for any parameter use the indices of one state.
-_QUEUED, _RUNNING, _FAILED = (literal_column(f"'{state}'") for state in ("queued", "running", "failed"))
+_QUEUED: ColumnElement[str] = literal_column("'queued'")
+_RUNNING: ColumnElement[str] = literal_column("'running'")
+_FAILED: ColumnElement[str] = literal_column("'failed'")
 
 
 class Monitor:
@@ -112,9 +114,9 @@ def _depths(connection: Connection, live: Sequence[WorkerSeen]) -> list[QueueDep
     key = (evaluations.c.queue, evaluations.c.priority)
     counts: dict[tuple[str, int], list[int]] = {}
     for place, state in enumerate((_QUEUED, _RUNNING)):
-        query = select(*key, func.count().label("count")).where(evaluations.c.state == state).group_by(*key)
+        query = select(*key, func.count().label("size")).where(evaluations.c.state == state).group_by(*key)
         for row in connection.execute(query):
-            counts.setdefault((row.queue, row.priority), [0, 0])[place] = row.count
+            counts.setdefault((row.queue, row.priority), [0, 0])[place] = row.size
     return [
         QueueDepth(queue, priority, queued, running, sum(queue in worker.queues for worker in live))
         for (queue, priority), (queued, running) in sorted(counts.items(), key=lambda of: (of[0][0], -of[0][1]))
@@ -226,5 +228,5 @@ def _subject(row: Row[Any]) -> Subject:
     return Subject(row.id, row.study, _name(row), row.number, row.stage, row.part)
 
 
-def _name(row: Row[Any]) -> str:
-    return row.label if row.number is None else f"candidate {row.number}"
+def _name(row: Any) -> str:
+    return str(row.label) if row.number is None else f"candidate {row.number}"

@@ -1,4 +1,4 @@
-"""What `Monitor` sees of a fleet: frozen values, with ages in seconds by the database's clock at the moment of looking."""
+"""What `Monitor` sees of a fleet: frozen values, with ages by the database's clock at the moment of looking."""
 
 from __future__ import annotations
 
@@ -142,8 +142,8 @@ class WorkerSeen:
     """A worker, and when it last gave a sign of life.
 
     Attributes:
-        state: `up`, `draining`, `drifted`, `gone` as recorded; `lost` if it has been silent for longer than two leases, or
-            its process has ended (which is seen on the same host only) without a word.
+        state: `up`, `draining`, `drifted` or `gone`, as recorded; `lost` if it has been silent for two leases, or its
+            process has ended without a word (which is seen on the same host only).
         evaluation: what it evaluates now, the first if several together.
         silent_seconds: since its last sign of life.
     """

@@ -101,7 +101,7 @@ def test_one_that_begins_after_the_look_does_not_hold_back(postgresql_url: str) 
 @pytest.mark.server
 def test_a_transaction_of_another_database_or_table_does_not_matter(postgresql_url: str) -> None:
     with Store.open(postgresql_url) as store:
-        study = store.studies.create("first", {}, seed=7, plugin_versions={})
+        store.studies.create("first", {}, seed=7, plugin_versions={})
         feed = store.events.feed(after=store.events.recent(1)[0].id)
         with store.database.engine.connect() as other:
             other.execute(text("UPDATE studies SET seed = 8"))

@@ -1,4 +1,4 @@
-"""What is seen of a fleet: depths, what runs, failures, throughput, time left, workers, quarantine; each on an index."""
+"""What is seen of a fleet: depths, what runs, failures, throughput, time left, workers; each on an index."""
 
 from __future__ import annotations
 
