@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 import signal
 import sys
 import traceback
@@ -16,9 +15,8 @@ from typer.core import TyperGroup
 
 from ..core.errors import HeterosisError
 from .console import BAD, console
+from .secrets import without_passwords
 from .signals import Interrupted, orderly_end
-
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)\S+(?=@)|(\b(?:ssl)?password=)[^&\s'\"]+", re.IGNORECASE)
 
 
 class Commands(TyperGroup):
@@ -76,12 +74,3 @@ def _say(text: str, emphasis: str = "") -> None:
         shown.highlight_words([emphasis], BAD)
     with suppress(OSError):  # the terminal may be gone
         console(stderr=True).print(shown, soft_wrap=not sys.stderr.isatty())
-
-
-def without_passwords(text: str) -> str:
-    """The text with the passwords of database URLs blotted out.
-
-    >>> without_passwords("postgresql://me:secret@host/studies")
-    'postgresql://me:***@host/studies'
-    """
-    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)

@@ -14,6 +14,7 @@ from .opening import loaded
 from .options import DEFAULT_STORAGE, Json, NameOption, Storage
 
 if TYPE_CHECKING:
+    from ..search.candidate import Candidate
     from ..search.study import Study
 
 Describe = Callable[[int], Text]
@@ -23,6 +24,9 @@ def lineage(
     number: Annotated[int, typer.Argument(show_default=False, help="Number of the candidate.")],
     study: NameOption = None,
     depth: Annotated[int, typer.Option(metavar="N", min=1, help="How many generations of ancestors.")] = 5,
+    provenance: Annotated[
+        bool, typer.Option("--provenance", metavar="", help="Show what computed its results instead.")
+    ] = False,
     storage: Storage = DEFAULT_STORAGE,
     json: Json = False,
 ) -> None:
@@ -32,12 +36,18 @@ def lineage(
 
     Only optimizers that breed (ga, nsga2, de) record parents; others propose out of what they have learned from all.
 
-    Example:
+    With --provenance, it shows where its results come from: recipe, items, worker, code, libraries and device.
+
+    Examples:
 
         heterosis lineage 17 --depth 3
+        heterosis lineage 17 --provenance
     """
     with loaded(storage, study) as opened:
-        opened.candidate(number)
+        candidate = opened.candidate(number)
+        if provenance:
+            _show_provenance(opened, candidate, json)
+            return
         parents = {c.record.number: c.record.parents for c in opened.candidates if c.record.number is not None}
         children = {place: sorted(child for child in parents if place in parents[child]) for place in parents}
         if json:
@@ -53,6 +63,19 @@ def lineage(
         screen.print(tree)
         if not parents[number] and not children[number]:
             screen.print(f"{opened.spec.optimizer} recorded no relatives of it", style=QUIET)
+
+
+def _show_provenance(study: Study, candidate: Candidate, json: bool) -> None:
+    from . import provenance
+
+    results = study.store.provenance.of_candidate(candidate.record.id)
+    if json:
+        print_json(provenance.as_json(results))
+        return
+    screen = console()
+    screen.print(Text.assemble((candidate.name, HEAD), f" of {study.spec.name}, ", provenance.heading(results)))
+    for block in provenance.lines(results):
+        screen.print(block)
 
 
 def _grow(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigurationError
 from .options import DEFAULT_STORAGE, STORAGE_VARIABLE
+from .secrets import Url
 
 if TYPE_CHECKING:
     from ..search.study import Study
@@ -87,10 +88,12 @@ def loaded(storage: str, name: str | None, device: str = "cpu") -> Iterator[Stud
 
 
 def command_line(command: str, name: str, storage: str, *more: str) -> str:
-    """What to type for a study, ready to be copied (but for a password, which is not shown)."""
+    """What to type for a study, ready to be copied: the database is given again the way it was given."""
     from ..storage.database import parse_url, visible
 
     words = ["heterosis", command, name, *more]
-    if storage != os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE):
+    if isinstance(storage, Url):
+        words += ["--storage", storage.typed] if storage.typed else []
+    elif storage != os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE):
         words += ["--storage", visible(parse_url(storage)) if "://" in storage else storage]
     return shlex.join(words)

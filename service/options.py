@@ -7,8 +7,11 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from .secrets import url_option
+
 DEFAULT_STORAGE = "sqlite:///heterosis.db"
 STORAGE_VARIABLE = "HETEROSIS_STORAGE"
+BROKER_VARIABLE = "HETEROSIS_BROKER"
 
 Storage: TypeAlias = Annotated[
     str,
@@ -16,7 +19,21 @@ Storage: TypeAlias = Annotated[
         "--storage",
         envvar=STORAGE_VARIABLE,
         metavar="URL",
-        help="Database of the studies: sqlite:///FILE, postgresql://USER@HOST/NAME, or the path of an SQLite file.",
+        callback=url_option,
+        help="Database of the studies: sqlite:///FILE, postgresql://USER@HOST/NAME, or the path of an SQLite file; "
+        "@FILE reads it from a file, which it must be with a password (or from the environment).",
+    ),
+]
+Broker: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--broker",
+        envvar=BROKER_VARIABLE,
+        metavar="URL",
+        callback=url_option,
+        show_default=False,
+        help="Broker of the fleet: redis://HOST:PORT/0, or rediss:// with TLS; @FILE reads it from a file, which it "
+        "must be with a password (or from the environment).",
     ),
 ]
 Name: TypeAlias = Annotated[
