@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, insert, literal, or_, select, update
 
+from .column_types import UtcDateTime
 from .evaluations import evaluation_record
 from .events import append
 from .records import CandidateKind, Ending, EvaluationRecord
@@ -50,7 +51,11 @@ def waiting_for(
         select(evaluations, candidates.c.study_id, candidates.c.kind, candidates.c.genome_json)
         .join(candidates, candidates.c.id == evaluations.c.candidate_id)
         .join(studies, studies.c.id == candidates.c.study_id)
-        .where(evaluations.c.state == "queued", evaluations.c.queue.in_(tuple(queues)), _claimable(now))
+        .where(
+            evaluations.c.state == "queued",
+            evaluations.c.queue.in_(tuple(queues)),
+            _claimable(literal(now, UtcDateTime)),
+        )
         .where(studies.c.state == "running")
         .order_by(evaluations.c.priority.desc(), evaluations.c.id)
         .limit(HEAD)
@@ -76,33 +81,23 @@ def claim_row(
     connection: Connection, now: datetime, evaluation_id: str, owner: str, lease_seconds: float
 ) -> Row[Any] | None:
     """Takes a waiting or abandoned evaluation, raising its attempt number; its row, or None if it is not to be had."""
+    until = now + timedelta(seconds=lease_seconds)
     row = connection.execute(
-        update(evaluations)
-        .where(evaluations.c.id == evaluation_id, _claimable(now))
-        .values(
-            state="running",
-            attempt=evaluations.c.attempt + 1,
-            lease_owner=owner,
-            lease_expires_at=now + timedelta(seconds=lease_seconds),
-            worker=owner,
-            started_at=now,
-            progress=None,
-        )
-        .returning(evaluations)
+        _CLAIM, {"claimed": evaluation_id, "now": now, "owner": owner, "until": until}
     ).one_or_none()
     if row is None:
         return None
     if row.attempt > 1:
         end_attempts(connection, now, evaluation_id, row.attempt - 1, Ending("lost"))
     new = {"evaluation_id": evaluation_id, "attempt": row.attempt, "worker": owner, "started_at": now}
-    connection.execute(insert(attempts).values(**new))
+    connection.execute(_ATTEMPT, new)
     move_candidate(connection, row.candidate_id, "evaluating")
     payload = {"attempt": row.attempt, "worker": owner}
     append(connection, now, "evaluation.started", evaluation_id, candidate_id=row.candidate_id, payload=payload)
     return row
 
 
-def _claimable(now: datetime) -> ColumnElement[bool]:
+def _claimable(now: ColumnElement[datetime]) -> ColumnElement[bool]:
     return and_(
         or_(
             evaluations.c.state == "queued",
@@ -112,3 +107,22 @@ def _claimable(now: datetime) -> ColumnElement[bool]:
         or_(evaluations.c.not_before.is_(None), evaluations.c.not_before <= now),
         evaluations.c.cancel_requested_at.is_(None),
     )
+
+
+# Built once: these are what claims are made of, and building a statement takes as long as executing it.
+_NOW = bindparam("now", type_=UtcDateTime)
+_CLAIM = (
+    update(evaluations)
+    .where(evaluations.c.id == bindparam("claimed"), _claimable(_NOW))
+    .values(
+        state="running",
+        attempt=evaluations.c.attempt + 1,
+        lease_owner=bindparam("owner"),
+        lease_expires_at=bindparam("until"),
+        worker=bindparam("owner"),
+        started_at=_NOW,
+        progress=None,
+    )
+    .returning(evaluations)
+)
+_ATTEMPT = insert(attempts)

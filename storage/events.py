@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from .database import Database
 from .event_feed import EventFeed, event_record, wanted
@@ -69,16 +69,28 @@ def append(
     payload: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes an event in the transaction of what it tells of; the study may be given through one of its candidates."""
-    study = study_id or select(candidates.c.study_id).where(candidates.c.id == candidate_id).scalar_subquery()
-    connection.execute(insert(events).values(**event_row(at, type, subject_id, study, payload or {})))
+    row = event_row(at, type, subject_id, study_id, payload or {})
+    if study_id is None and candidate_id is not None:
+        del row["study_id"]
+        connection.execute(_APPEND_OF_CANDIDATE, {**row, "of_candidate": candidate_id})
+    else:
+        connection.execute(_APPEND, row)
 
 
 def event_row(
     at: datetime,
     type: str,  # noqa: A002  (the field's own word)
     subject_id: str,
-    study_id: Any,
+    study_id: str | None,
     payload: Mapping[str, Any],
 ) -> dict[str, Any]:
     """A row of `events`, for who writes many at once."""
     return {"study_id": study_id, "at": at, "type": type, "subject_id": subject_id, "payload_json": dict(payload)}
+
+
+# Built once: every step of every evaluation writes one, and building a statement takes as long as executing it.
+_APPEND = insert(events)
+_APPEND_OF_CANDIDATE = insert(events).values(
+    study_id=select(candidates.c.study_id).where(candidates.c.id == bindparam("of_candidate")).scalar_subquery(),
+    **{name: bindparam(name) for name in ("at", "type", "subject_id", "payload_json")},
+)

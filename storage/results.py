@@ -8,19 +8,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select, update
 
 from ..core.errors import StorageError
 from ..core.estimate import Estimate
 from .database import Database
 from .events import append
-from .inserts import insert_missing
+from .inserts import insert_all, insert_missing
 from .records import Ending, ItemSet, Responses, Stage
 from .tables import candidates, evaluations, item_responses, item_sets, measurements
 from .transitions import end_attempts, fail_evaluation, holds, move_candidate
 
 BLOCK_ITEMS = 4096
 _FLOAT64 = np.dtype("<f8")
+# Built once: building a statement takes as long as executing it.
+_FINISH = (
+    update(evaluations)
+    .where(holds(bindparam("evaluation"), bindparam("of_attempt")))
+    .values(
+        state="succeeded",
+        finished_at=bindparam("now"),
+        seconds_json=bindparam("seconds_json"),
+        lease_owner=None,
+        lease_expires_at=None,
+        progress=None,
+        environment_id=bindparam("environment_id"),
+    )
+    .returning(evaluations.c.candidate_id, evaluations.c.stage, evaluations.c.items_json)
+)
 
 
 class Results:
@@ -59,18 +74,14 @@ class Results:
         with self._database.write() as connection:
             now = self._database.now(connection)
             row = connection.execute(
-                update(evaluations)
-                .where(holds(evaluation_id, attempt))
-                .values(
-                    state="succeeded",
-                    finished_at=now,
-                    seconds_json=dict(seconds),
-                    lease_owner=None,
-                    lease_expires_at=None,
-                    progress=None,
-                    environment_id=environment_id,
-                )
-                .returning(evaluations.c.candidate_id, evaluations.c.stage, evaluations.c.items_json)
+                _FINISH,
+                {
+                    "evaluation": evaluation_id,
+                    "of_attempt": attempt,
+                    "now": now,
+                    "seconds_json": dict(seconds),
+                    "environment_id": environment_id,
+                },
             ).one_or_none()
             if row is None:
                 return False
@@ -173,8 +184,7 @@ def _write_responses(connection: Connection, evaluation_id: str, responses: Sequ
         [{"id": id_, "item_ids_json": item_ids, "n_items": len(item_ids)} for id_, item_ids in sorted(sets.items())],
     )
     rows = [{"evaluation_id": evaluation_id, **block} for response in responses for block in _blocks(response)]
-    if rows:
-        connection.execute(insert(item_responses), rows)
+    insert_all(connection, item_responses, rows)
 
 
 def _blocks(responses: Responses) -> Iterator[dict[str, Any]]:
@@ -203,8 +213,7 @@ def _write_measurements(
         }
         for objective, estimate in measured.items()
     ]
-    if rows:
-        connection.execute(insert(measurements), rows)
+    insert_all(connection, measurements, rows)
 
 
 def _read(connection: Connection, *conditions: ColumnElement[bool]) -> dict[str, dict[str, Responses]]:
