@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, select, update
 
 from ..core.errors import StorageError
-from . import candidates, tables
+from . import tables
+from .candidate_loader import Loader
 from .database import Database
 from .events import append
 from .inserts import insert_missing
@@ -49,12 +50,13 @@ class Asks:
         """
         with self._database.write() as connection:
             # Two writers of one study take turns (SQLite: they do so anyway), so numbers have no gaps.
-            connection.execute(select(tables.studies.c.id).where(tables.studies.c.id == study_id).with_for_update())
+            connection.execute(_LOCK, {"study": study_id})
             now = self._database.now(connection)
             ask = {"study_id": study_id, "ask_no": ask_no, "created_at": now, "tells_before": tells_before}
             if insert_missing(connection, tables.asks, [ask]):
                 Recording(connection, now, study_id, ask_no, stage).record(proposals)
-            return [proposal.candidate for _, proposal in _proposed(connection, study_id, ask_no)]
+            proposed = _OF_ASK.load(connection, study=study_id, ask=ask_no)
+            return [proposal.candidate for _, proposal in proposed]
 
     def all(self, study_id: str) -> list[AskRecord]:
         """Every ask of the study, in order, with what is known of its candidates now."""
@@ -62,7 +64,7 @@ class Asks:
         with self._database.read() as connection:
             rows = connection.execute(query).all()
             proposed: dict[int, list[_Proposed]] = {row.ask_no: [] for row in rows}
-            for ask_no, proposal in _proposed(connection, study_id):
+            for ask_no, proposal in _OF_STUDY.load(connection, study=study_id):
                 proposed[ask_no].append(proposal)
         return [
             AskRecord(
@@ -92,7 +94,9 @@ class Asks:
         ask = (tables.asks.c.study_id == study_id, tables.asks.c.ask_no == ask_no)
         with self._database.write() as connection:
             now = self._database.now(connection)
-            untold = update(tables.asks).where(*ask, tables.asks.c.told_at.is_(None)).values(told_at=now, tell_no=tell_no)
+            untold = (
+                update(tables.asks).where(*ask, tables.asks.c.told_at.is_(None)).values(told_at=now, tell_no=tell_no)
+            )
             if connection.execute(untold).rowcount:
                 _write_told(connection, study_id, ask_no, told)
                 append(connection, now, "ask.told", str(ask_no), study_id=study_id)
@@ -106,23 +110,25 @@ class _Proposed(NamedTuple):
     told: Mapping[str, Any] | None
 
 
-def _proposed(connection: Connection, study_id: str, ask_no: int | None = None) -> list[tuple[int, _Proposed]]:
-    table = tables.proposals
-    conditions = [table.c.study_id == study_id]
-    if ask_no is not None:
-        conditions.append(table.c.ask_no == ask_no)
-    chosen = select(table.c.candidate_id).where(*conditions)
-    known = {candidate.id: candidate for candidate in candidates.load(connection, tables.candidates.c.id.in_(chosen))}
-    rows = connection.execute(select(table).where(*conditions).order_by(table.c.ask_no, table.c.position))
-    return [(row.ask_no, _Proposed(known[row.candidate_id], row.operator, row.told_json)) for row in rows]
+class _Proposals:
+    """Reads what was proposed: in one ask, or in all of a study's."""
+
+    def __init__(self, *conditions: ColumnElement[bool]) -> None:
+        table = tables.proposals
+        self._rows = select(table).where(*conditions).order_by(table.c.ask_no, table.c.position)
+        self._candidates = Loader(tables.candidates.c.id.in_(select(table.c.candidate_id).where(*conditions)))
+
+    def load(self, connection: Connection, **values: Any) -> list[tuple[int, _Proposed]]:
+        known = {candidate.id: candidate for candidate in self._candidates.load(connection, **values)}
+        rows = connection.execute(self._rows, values)
+        return [(row.ask_no, _Proposed(known[row.candidate_id], row.operator, row.told_json)) for row in rows]
 
 
 def _write_told(connection: Connection, study_id: str, ask_no: int, told: Sequence[ToldRecord | None]) -> None:
-    table = tables.proposals
-    place = (table.c.study_id == study_id, table.c.ask_no == ask_no, table.c.position == bindparam("place"))
-    rows = [{"place": position, "content": _content(record)} for position, record in enumerate(told)]
+    ask = {"study": study_id, "ask": ask_no}
+    rows = [{**ask, "place": place, "content": _content(record)} for place, record in enumerate(told)]
     if rows:
-        connection.execute(update(table).where(*place).values(told_json=bindparam("content")), rows)
+        connection.execute(_TELL, rows)
 
 
 def _content(record: ToldRecord | None) -> dict[str, Any]:
@@ -143,3 +149,13 @@ def _told(contents: Sequence[Mapping[str, Any] | None]) -> tuple[ToldRecord | No
             errors = tuple(math.nan if error is None else error for error in content["errors"])
             found.append(ToldRecord(tuple(content["values"]), errors))
     return tuple(found)
+
+
+# Built once: building a statement takes as long as executing it.
+_STUDY = tables.proposals.c.study_id == bindparam("study")
+_ASK = tables.proposals.c.ask_no == bindparam("ask")
+_OF_STUDY = _Proposals(_STUDY)
+_OF_ASK = _Proposals(_STUDY, _ASK)
+_PLACE = tables.proposals.c.position == bindparam("place")
+_TELL = update(tables.proposals).where(_STUDY, _ASK, _PLACE).values(told_json=bindparam("content"))
+_LOCK = select(tables.studies.c.id).where(tables.studies.c.id == bindparam("study")).with_for_update()

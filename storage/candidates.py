@@ -1,23 +1,20 @@
-"""Candidates: reading them with all that is known of them, in a fixed number of queries; and the references."""
+"""Candidates: reading them, and recording the references."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from ..core.errors import ConfigurationError, StorageError
-from ..core.estimate import Estimate
-from ..core.genome import Genome
 from . import tables
+from .candidate_loader import Loader
 from .database import Database
-from .evaluations import evaluation_record
 from .events import append
 from .ids import new_id
-from .records import CandidateKind, CandidateRecord, EvaluationRecord, Lineage, Relative, Stage
+from .look_up import in_portions
+from .records import CandidateKind, CandidateRecord, Lineage, Relative
 from .transitions import cut, move_candidate
 
 
@@ -34,7 +31,7 @@ class Candidates:
             StorageError: there is none with this id.
         """
         with self._database.read() as connection:
-            found = load(connection, tables.candidates.c.id == candidate_id)
+            found = _BY_ID.load(connection, ids=[candidate_id])
         if not found:
             raise StorageError(f"there is no candidate with id {candidate_id} in {self._database.where}")
         return found[0]
@@ -45,7 +42,36 @@ class Candidates:
         if kind is not None:
             conditions.append(tables.candidates.c.kind == kind)
         with self._database.read() as connection:
-            return load(connection, *conditions)
+            return Loader(*conditions).load(connection)
+
+    def several(self, candidate_ids: Sequence[str]) -> dict[str, CandidateRecord]:
+        """Those with these ids that there are, by id."""
+        with self._database.read() as connection:
+            portions = [_BY_ID.load(connection, ids=ids) for ids in in_portions(candidate_ids)]
+        return {candidate.id: candidate for portion in portions for candidate in portion}
+
+    def numbered(self, study_id: str, number: int) -> CandidateRecord | None:
+        """A study's bred candidate with this number, or None if there is none."""
+        with self._database.read() as connection:
+            found = _BY_NUMBER.load(connection, study=study_id, number=number)
+        return found[0] if found else None
+
+    def count(self, study_id: str) -> int:
+        """How many candidates a study has bred; they are numbered from 0."""
+        with self._database.read() as connection:
+            return next_number(connection, study_id)
+
+    def recipe(self, candidate_id: str) -> Mapping[str, Any]:
+        """How to build one candidate, JSON-ready; all that an evaluation needs to know of it.
+
+        Raises:
+            StorageError: there is none with this id.
+        """
+        with self._database.read() as connection:
+            found: Mapping[str, Any] | None = connection.scalar(_RECIPE, {"id": candidate_id})
+        if found is None:
+            raise StorageError(f"there is no candidate with id {candidate_id} in {self._database.where}")
+        return found
 
     def add_reference(self, study_id: str, label: str, recipe: Mapping[str, Any], fingerprint: str) -> CandidateRecord:
         """A candidate to compare with (`base`, an expert, the uniform average); adding it again changes nothing.
@@ -65,7 +91,7 @@ class Candidates:
                     f"the reference {label!r} was recorded with another recipe (SHA-256 {known[:12]}..., now "
                     f"{fingerprint[:12]}...): restore what it is built from, or start another study"
                 )
-            return load(connection, *same)[0]
+            return Loader(*same).load(connection)[0]
 
     def fail(self, candidate_id: str, reason: str) -> None:
         """Notes that a candidate whose answers are known cannot be measured, and why (cut to 8 KiB)."""
@@ -86,84 +112,6 @@ class Candidates:
             return Lineage(*(tuple(Relative(*row) for row in connection.execute(query)) for query in (up, down)))
 
 
-def load(connection: Connection, *conditions: ColumnElement[bool]) -> list[CandidateRecord]:
-    """The candidates that meet the conditions, references first."""
-    table = tables.candidates
-    rows = connection.execute(
-        select(table).where(*conditions).order_by(table.c.number.is_not(None), table.c.number, table.c.id)
-    ).all()
-    chosen = select(table.c.id).where(*conditions)
-    evaluations = _evaluations(connection, chosen)
-    measurements = _measurements(connection, chosen)
-    parents = _parents(connection, chosen)
-    operators = _operators(connection, chosen)
-    return [
-        _record(row, evaluations[row.id], measurements[row.id], tuple(parents[row.id]), operators.get(row.id))
-        for row in rows
-    ]
-
-
-def _evaluations(connection: Connection, chosen: Any) -> Mapping[str, dict[Stage, EvaluationRecord]]:
-    found: dict[str, dict[Stage, EvaluationRecord]] = defaultdict(dict)
-    query = select(tables.evaluations).where(tables.evaluations.c.candidate_id.in_(chosen))
-    for row in connection.execute(query.order_by(tables.evaluations.c.part, tables.evaluations.c.id)):
-        found[row.candidate_id][row.stage] = evaluation_record(row)
-    return found
-
-
-def _measurements(connection: Connection, chosen: Any) -> Mapping[str, dict[Stage, dict[str, Estimate]]]:
-    found: dict[str, dict[Stage, dict[str, Estimate]]] = defaultdict(dict)
-    for row in connection.execute(select(tables.measurements).where(tables.measurements.c.candidate_id.in_(chosen))):
-        error = math.nan if row.standard_error is None else row.standard_error
-        found[row.candidate_id].setdefault(row.stage, {})[row.objective] = Estimate(row.value, error, row.items)
-    return found
-
-
-def _parents(connection: Connection, chosen: Any) -> Mapping[str, Sequence[int]]:
-    found: dict[str, list[int]] = defaultdict(list)
-    links, table = tables.candidate_parents, tables.candidates
-    query = select(links.c.child_id, table.c.number).join(table, table.c.id == links.c.parent_candidate_id)
-    for child, number in connection.execute(
-        query.where(links.c.child_id.in_(chosen)).order_by(links.c.child_id, links.c.ordinal)
-    ):
-        found[child].append(number)
-    return found
-
-
-def _operators(connection: Connection, chosen: Any) -> Mapping[str, str]:
-    table = tables.proposals
-    query = select(table.c.candidate_id, table.c.operator).where(table.c.candidate_id.in_(chosen))
-    latest_first = query.order_by(table.c.ask_no.desc(), table.c.position.desc())
-    return dict(connection.execute(latest_first).all())  # so that the first proposal has the last word
-
-
-def _record(
-    row: Row[Any],
-    evaluations: Mapping[Stage, EvaluationRecord],
-    measurements: Mapping[Stage, Mapping[str, Estimate]],
-    parents: tuple[int, ...],
-    operator: str | None,
-) -> CandidateRecord:
-    return CandidateRecord(
-        id=row.id,
-        study_id=row.study_id,
-        kind=row.kind,
-        number=row.number,
-        label=row.label,
-        ask_no=row.ask_no,
-        genome=None if row.genome_json is None else Genome.from_json(row.genome_json),
-        recipe=row.recipe_json,
-        fingerprint=row.fingerprint,
-        operator=operator,
-        parents=parents,
-        state=row.state,
-        failure=row.failure,
-        created_at=row.created_at,
-        evaluations=evaluations,
-        measurements=measurements,
-    )
-
-
 def _insert_reference(
     connection: Connection, database: Database, study_id: str, label: str, recipe: Mapping[str, Any], fingerprint: str
 ) -> None:
@@ -181,3 +129,18 @@ def _insert_reference(
     }
     connection.execute(insert(tables.candidates).values(**row))
     append(connection, now, "candidate.referenced", candidate_id, study_id=study_id, payload={"label": label})
+
+
+def next_number(connection: Connection, study_id: str) -> int:
+    """The number that a study's next bred candidate gets; they are numbered from 0, without gaps."""
+    last: int | None = connection.scalar(_LAST, {"study": study_id})
+    return 0 if last is None else last + 1
+
+
+# Built once: building a statement takes as long as executing it.
+_BY_ID = Loader(tables.candidates.c.id.in_(bindparam("ids", expanding=True)))
+_BY_NUMBER = Loader(
+    tables.candidates.c.study_id == bindparam("study"), tables.candidates.c.number == bindparam("number")
+)
+_RECIPE = select(tables.candidates.c.recipe_json).where(tables.candidates.c.id == bindparam("id"))
+_LAST = select(func.max(tables.candidates.c.number)).where(tables.candidates.c.study_id == bindparam("study"))

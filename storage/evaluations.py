@@ -29,7 +29,22 @@ def new_evaluation(
     items: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Queues an evaluation, unless the candidate has this part at this stage."""
-    row = {
+    row = evaluation_row(now, candidate_id, stage, eval_key, part, items)
+    if insert_missing(connection, evaluations, [row]):
+        payload = queued_payload(stage, part)
+        append(connection, now, "evaluation.queued", str(row["id"]), candidate_id=candidate_id, payload=payload)
+
+
+def evaluation_row(
+    now: datetime,
+    candidate_id: str,
+    stage: Stage,
+    eval_key: str,
+    part: int = 0,
+    items: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """The row of an evaluation that nobody has claimed yet."""
+    return {
         "id": new_id(),
         "candidate_id": candidate_id,
         "stage": stage,
@@ -44,9 +59,11 @@ def new_evaluation(
         "publish_count": 0,
         "created_at": now,
     }
-    if insert_missing(connection, evaluations, [row]):
-        payload = {"stage": stage, "part": part} if part else {"stage": stage}
-        append(connection, now, "evaluation.queued", str(row["id"]), candidate_id=candidate_id, payload=payload)
+
+
+def queued_payload(stage: Stage, part: int = 0) -> dict[str, Any]:
+    """What the event says of an evaluation that is queued."""
+    return {"stage": stage, "part": part} if part else {"stage": stage}
 
 
 def evaluation_record(row: Row[Any]) -> EvaluationRecord:

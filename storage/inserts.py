@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, insert
+from sqlalchemy import Connection, Insert, Table, bindparam, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -14,7 +14,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Inserts the rows, which all have the same columns, in their order."""
     if rows:
-        connection.execute(insert(table), rows)
+        connection.execute(_insert(table), rows)
 
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -24,6 +24,11 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
         statement = _insert_missing(connection.dialect.name, table, tuple(row))
         added += len(connection.execute(statement, row).all())  # drivers do not agree on the row count of an insert
     return added
+
+
+@cache
+def _insert(table: Table) -> Insert:
+    return insert(table)
 
 
 @cache

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select
 
 _AT_ONCE = 500
 """Values in one statement: databases limit them, and each number of them is another statement to plan."""
+
+Key = TypeVar("Key")
 
 
 def look_up(
@@ -16,6 +18,12 @@ def look_up(
 ) -> dict[Any, Any]:
     """The rows of `query`, which selects a key and a value, that have one of these keys, as a mapping."""
     found: dict[Any, Any] = {}
-    for first in range(0, len(values), _AT_ONCE):
-        found |= dict(connection.execute(query.where(key.in_(values[first : first + _AT_ONCE]))).all())
+    for portion in in_portions(values):
+        found |= dict(connection.execute(query.where(key.in_(portion))).all())
     return found
+
+
+def in_portions(values: Sequence[Key]) -> Iterator[list[Key]]:
+    """The values in order, so many at a time as one statement may have."""
+    for first in range(0, len(values), _AT_ONCE):
+        yield list(values[first : first + _AT_ONCE])

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, literal, select
+from sqlalchemy import Connection, literal, select
 
 from ..core.errors import PluginError
 from . import tables
-from .evaluations import new_evaluation
+from .candidates import next_number
+from .evaluations import evaluation_row, queued_payload
 from .events import append, event_row
 from .ids import new_id
 from .inserts import insert_all
@@ -37,20 +38,17 @@ class Recording:
             if proposal.fingerprint not in known:
                 new.setdefault(proposal.fingerprint, proposal)
         known |= self._add(list(new.values()))
-        place = {"study_id": self._study_id, "ask_no": self._ask_no}
-        insert_all(
-            self._connection,
-            tables.proposals,
-            [
-                {
-                    **place,
-                    "position": position,
-                    "candidate_id": known[proposal.fingerprint],
-                    "operator": proposal.operator,
-                }
-                for position, proposal in enumerate(proposals)
-            ],
-        )
+        rows = [
+            {
+                "study_id": self._study_id,
+                "ask_no": self._ask_no,
+                "position": position,
+                "candidate_id": known[proposal.fingerprint],
+                "operator": proposal.operator,
+            }
+            for position, proposal in enumerate(proposals)
+        ]
+        insert_all(self._connection, tables.proposals, rows)
         payload = {"proposals": len(proposals)}
         append(self._connection, self._now, "ask.recorded", str(self._ask_no), study_id=self._study_id, payload=payload)
 
@@ -64,13 +62,10 @@ class Recording:
 
     def _add(self, proposals: Sequence[NewProposal]) -> dict[str, str]:
         """Makes candidates of them; their ids by fingerprint."""
-        table = tables.candidates
-        last = select(func.max(table.c.number)).where(table.c.study_id == self._study_id)
-        found = self._connection.scalar(last)
-        first = 0 if found is None else found + 1
+        first = next_number(self._connection, self._study_id)
         parents = self._parents(proposals, first)
         rows = [self._row(number, proposal) for number, proposal in enumerate(proposals, first)]
-        insert_all(self._connection, table, rows)
+        insert_all(self._connection, tables.candidates, rows)
         links = [
             {
                 "child_id": row["id"],
@@ -82,7 +77,7 @@ class Recording:
             for place, parent in enumerate(proposal.parents)
         ]
         insert_all(self._connection, tables.candidate_parents, links)
-        self._tell_of(rows, proposals)
+        self._queue(rows, proposals)
         return {row["fingerprint"]: row["id"] for row in rows}
 
     def _parents(self, proposals: Sequence[NewProposal], before: int) -> dict[int, str]:
@@ -112,19 +107,17 @@ class Recording:
             "created_at": self._now,
         }
 
-    def _tell_of(self, rows: Sequence[Mapping[str, Any]], proposals: Sequence[NewProposal]) -> None:
-        """Writes the events of new candidates, and queues their evaluations."""
-        entries = [
-            event_row(
-                self._now,
-                "candidate.proposed",
-                row["id"],
-                self._study_id,
-                {"number": row["number"], "operator": proposal.operator},
-            )
-            for row, proposal in zip(rows, proposals, strict=True)
-        ]
-        insert_all(self._connection, tables.events, entries)
+    def _queue(self, rows: Sequence[Mapping[str, Any]], proposals: Sequence[NewProposal]) -> None:
+        """Queues the evaluations of new candidates, and writes the events of both."""
+        evaluations = []
+        entries = []
         for row, proposal in zip(rows, proposals, strict=True):
+            payload = {"number": row["number"], "operator": proposal.operator}
+            entries.append(event_row(self._now, "candidate.proposed", row["id"], self._study_id, payload))
             if proposal.eval_key is not None:
-                new_evaluation(self._connection, self._now, row["id"], self._stage, proposal.eval_key)
+                queued = evaluation_row(self._now, row["id"], self._stage, proposal.eval_key)
+                evaluations.append(queued)
+                said = queued_payload(self._stage)
+                entries.append(event_row(self._now, "evaluation.queued", queued["id"], self._study_id, said))
+        insert_all(self._connection, tables.evaluations, evaluations)
+        insert_all(self._connection, tables.events, entries)

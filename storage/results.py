@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from .tables import candidates, evaluations, item_responses, item_sets, measurem
 from .transitions import end_attempts, fail_evaluation, holds, move_candidate
 
 BLOCK_ITEMS = 4096
+_MOST_KNOWN = 10_000
 _FLOAT64 = np.dtype("<f8")
 # Built once: building a statement takes as long as executing it.
 _FINISH = (
@@ -36,6 +37,13 @@ _FINISH = (
     )
     .returning(evaluations.c.candidate_id, evaluations.c.stage, evaluations.c.items_json)
 )
+_OLDEST = (
+    select(evaluations.c.id)
+    .where(evaluations.c.eval_key == bindparam("key"), evaluations.c.state == "succeeded")
+    .where(evaluations.c.id != bindparam("besides"))
+    .order_by(evaluations.c.id)
+    .limit(1)
+)
 
 
 class Results:
@@ -43,6 +51,7 @@ class Results:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._known_sets: set[str] = set()
 
     def finish(
         self,
@@ -71,6 +80,8 @@ class Results:
             StorageError: a number is NaN or infinite, or the database refuses; nothing is written.
         """
         _check(measured, seconds)
+        sets = {response.item_set.id: response.item_set for response in responses}
+        new_sets = {id_: sets[id_] for id_ in sets.keys() - self._known_sets}
         with self._database.write() as connection:
             now = self._database.now(connection)
             row = connection.execute(
@@ -85,7 +96,7 @@ class Results:
             ).one_or_none()
             if row is None:
                 return False
-            _write_responses(connection, evaluation_id, responses)
+            _write_responses(connection, evaluation_id, responses, new_sets)
             _write_measurements(connection, row.candidate_id, row.stage, measured)
             end_attempts(connection, now, evaluation_id, attempt, Ending("succeeded", peak_bytes=peak_bytes))
             if row.items_json is None:
@@ -94,7 +105,14 @@ class Results:
             append(
                 connection, now, "evaluation.succeeded", evaluation_id, candidate_id=row.candidate_id, payload=payload
             )
+        self._remember(new_sets.keys())
         return True
+
+    def _remember(self, set_ids: Collection[str]) -> None:
+        """Item sets that are committed are never removed, so nobody has to look for them again."""
+        if len(self._known_sets) + len(set_ids) > _MOST_KNOWN:
+            self._known_sets.clear()
+        self._known_sets.update(set_ids)
 
     def measure(self, candidate_id: str, stage: Stage, measured: Mapping[str, Estimate]) -> None:
         """Records what is now known of a candidate at a stage, in place of what was.
@@ -152,12 +170,8 @@ class Results:
         Args:
             besides: the id of an evaluation that does not count (the one about to run).
         """
-        conditions = [evaluations.c.eval_key == eval_key, evaluations.c.state == "succeeded"]
-        if besides is not None:
-            conditions.append(evaluations.c.id != besides)
-        oldest = select(evaluations.c.id).where(*conditions).order_by(evaluations.c.id).limit(1)
         with self._database.read() as connection:
-            evaluation_id = connection.scalars(oldest).one_or_none()
+            evaluation_id = connection.scalar(_OLDEST, {"key": eval_key, "besides": besides or ""})
             if evaluation_id is None:
                 return None
             found = _read(connection, evaluations.c.id == evaluation_id)
@@ -176,13 +190,14 @@ def _check(measured: Mapping[str, Estimate], seconds: Mapping[str, float]) -> No
             raise StorageError(f"phase {phase!r} took {duration} seconds; only finite values are recorded")
 
 
-def _write_responses(connection: Connection, evaluation_id: str, responses: Sequence[Responses]) -> None:
-    sets = {response.item_set.id: response.item_set.item_ids for response in responses}
-    insert_missing(
-        connection,
-        item_sets,
-        [{"id": id_, "item_ids_json": item_ids, "n_items": len(item_ids)} for id_, item_ids in sorted(sets.items())],
-    )
+def _write_responses(
+    connection: Connection, evaluation_id: str, responses: Sequence[Responses], sets: Mapping[str, ItemSet]
+) -> None:
+    """Args: sets: the item sets that are perhaps not there yet, by id."""
+    missing = [
+        {"id": id_, "item_ids_json": sets[id_].item_ids, "n_items": len(sets[id_].item_ids)} for id_ in sorted(sets)
+    ]
+    insert_missing(connection, item_sets, missing)
     rows = [{"evaluation_id": evaluation_id, **block} for response in responses for block in _blocks(response)]
     insert_all(connection, item_responses, rows)
 
