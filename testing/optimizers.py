@@ -78,12 +78,35 @@ def trajectory(
     return done
 
 
+def steady_trajectory(
+    optimizer: Optimizer, evaluate: Evaluate, evaluations: int, outstanding: int = 8, seed: int = 0
+) -> list[tuple[Proposal, Told]]:
+    """As `trajectory`, in steady state: `outstanding` proposals under way, of which one after the other is told.
+
+    Args:
+        seed: decides the order in which results arrive.
+    """
+    optimizer.steady_state()
+    order = random.Random(seed)
+    numbers: dict[Genome, int] = {}
+    waiting: list[Proposal] = []
+    done: list[tuple[Proposal, Told]] = []
+    while len(done) < evaluations:
+        while len(waiting) < min(outstanding, evaluations - len(done)):
+            waiting.extend(optimizer.ask(1))
+        proposal = waiting.pop(order.randrange(len(waiting)))
+        number = numbers.setdefault(proposal.genome, len(numbers))
+        done.append((proposal, Told(number, proposal.genome, evaluate(proposal.genome))))
+        optimizer.tell([done[-1][1]])
+    return done
+
+
 def check_optimizer(optimizer: str | type[Optimizer], evaluations: int = 40, **options: Any) -> None:
     """Checks that an optimizer keeps its contract.
 
     Args:
         optimizer: a class, or the name of an installed plugin.
-        evaluations: how many a run may take (there are about 20 runs); fewer for a slow optimizer, yet enough for it
+        evaluations: how many a run may take (there are about 40 runs); fewer for a slow optimizer, yet enough for it
             to start learning.
         options: given to the optimizer.
 
@@ -200,6 +223,58 @@ def check_odd_spaces(subject: Subject) -> None:
             space.check(told.genome)
 
 
+def check_steady_state(subject: Subject) -> None:
+    """Fed as results arrive, in any order, it searches as well; an optimizer that works in turns says so at once."""
+    if not _is_steady(subject):
+        return
+    for space in (FLOATS, MIXED):
+        done = steady_trajectory(subject.new(space), _size, subject.evaluations)
+        known: set[int] = set()
+        for proposal, told in done:
+            space.check(proposal.genome)
+            assert proposal.operator, f"a proposal without an operator: {proposal}"
+            known.add(told.number)
+        strangers = {parent for proposal, _ in done for parent in proposal.parents} - known
+        assert not strangers, f"parents {strangers} were never told"
+        again = steady_trajectory(subject.new(space), _size, subject.evaluations)
+        assert again == done, "in steady state, the same seed and calls gave other proposals"
+        for evaluate in (lambda genome: None, lambda genome: (0.5,), _sometimes):
+            steady_trajectory(subject.new(space), evaluate, subject.evaluations)
+    high, low = (
+        float(np.mean([_size(told.genome)[0] for _, told in found[-5:]]))
+        for direction in ("maximize", "minimize")
+        for found in [steady_trajectory(subject.new(FLOATS, (direction,)), _size, subject.evaluations, 2)]
+    )
+    assert high >= low, f"in steady state the search goes the wrong way: {high} when maximised, {low} when minimised"
+    for label, space in ODD_SPACES.items():
+        try:
+            optimizer = subject.new(space)
+        except OptimizerError:
+            continue
+        try:
+            steady_trajectory(optimizer, lambda genome: (1.0,), subject.evaluations)
+        except Exception as error:
+            raise AssertionError(f"a space with {label} stopped it in steady state: {error!r}") from error
+
+
+def check_open_proposals(subject: Subject) -> None:
+    """In steady state it can be asked at any time, and told of open proposals only, one at a time."""
+    if not _is_steady(subject):
+        return
+    optimizer = subject.new()
+    optimizer.steady_state()
+    proposals = [proposal for _ in range(12) for proposal in optimizer.ask(1)]
+    assert len(proposals) == 12, f"12 times ask(1) gave {len(proposals)} proposals"
+    results = [Told(number, proposal.genome, (0.5,)) for number, proposal in enumerate(proposals)]
+    stranger = Told(0, Genome({"a": 0.123, "b": 0.0, "c": 0.0}), (0.5,))
+    _refused(lambda: optimizer.tell([stranger]), "told the result of another genome")
+    _refused(lambda: optimizer.tell([]), "told no result")
+    for result in reversed(results):
+        optimizer.tell([result])
+    _refused(lambda: optimizer.tell(results[:1]), "told twice")
+    _refused(optimizer.steady_state, "put into steady state after it was asked")
+
+
 CHECKS: tuple[Callable[[Subject], None], ...] = (
     check_identity,
     check_proposals,
@@ -210,7 +285,17 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     check_directions,
     check_options,
     check_odd_spaces,
+    check_steady_state,
+    check_open_proposals,
 )
+
+
+def _is_steady(subject: Subject) -> bool:
+    try:
+        subject.new().steady_state()
+    except OptimizerError:
+        return False
+    return True
 
 
 def _size(genome: Genome) -> tuple[float, ...]:

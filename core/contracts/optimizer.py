@@ -48,6 +48,7 @@ class Optimizer(ABC):
     """Deterministic: the same space, directions, seed, options and sequence of calls give the same proposals.
 
     Calls take turns: `ask`, then `tell` with a result for each proposal of that ask, in its order; then `ask` again.
+    Unless `steady_state` was called: then results are told one by one as they arrive.
     State is never stored: it is rebuilt by asking and telling again what the study has recorded.
     """
 
@@ -66,19 +67,22 @@ class Optimizer(ABC):
         """Called before the first ask where results are told as they arrive, so that no worker waits for another.
 
         From then on each `ask(1)` may come while earlier proposals have not been told, and each `tell` brings one
-        result, of any proposal that has not been told yet.
+        result, of any proposal that has not been told yet: of the first of its genome.
 
         Raises:
-            OptimizerError: this one works in turns only.
+            OptimizerError: this one works in turns only, or has been asked already.
         """
-        raise OptimizerError(f"{self.name!r} takes whole generations of results only; leave out `steady_state`")
+        raise OptimizerError(
+            f"the optimizer {self.name!r} takes whole generations of results only; choose another, or say "
+            "`steady_state: false`"
+        )
 
     @abstractmethod
     def ask(self, n: int) -> list[Proposal]:
         """Between 1 and `n` proposals that can be evaluated in any order, at the same time.
 
         Raises:
-            OptimizerError: proposals of the last ask have not been told.
+            OptimizerError: proposals of the last ask have not been told (unless in steady state).
         """
 
     @abstractmethod
@@ -86,5 +90,5 @@ class Optimizer(ABC):
         """Learns the results of the last ask, in its order. A failed candidate counts as worse than any other.
 
         Raises:
-            OptimizerError: these are not the results of the last ask.
+            OptimizerError: these are not the results of the last ask (in steady state: not that of an open proposal).
         """

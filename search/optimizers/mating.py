@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pymoo.algorithms.soo.nonconvex.de import de_differential
 from pymoo.core.duplicate import DuplicateElimination
 from pymoo.core.infill import InfillCriterion
@@ -86,14 +87,17 @@ class DifferentialMating(InfillCriterion):  # type: ignore[misc]
 
     def do(self, problem: Any, pop: Any, n_offsprings: int, random_state: Any = None, **kwargs: Any) -> Any:
         """One child for each of the first `n_offsprings` individuals of `pop`, its target."""
-        targets = np.arange(n_offsprings)
+        return self.breed(problem, pop, np.arange(n_offsprings), random_state)
+
+    def breed(self, problem: Any, pop: Any, targets: npt.NDArray[np.int_], random_state: Any) -> Any:
+        """One child for each target, given by its place in `pop`."""
         parents = self._choose(pop, targets, random_state)
         points = pop.get("X")
         chosen = np.swapaxes(points[parents], 0, 1)
-        steady = np.zeros(n_offsprings, dtype=bool)
-        donors = de_differential(chosen, np.full(n_offsprings, self.weight), steady, random_state=random_state)
+        no_jitter = np.zeros(len(targets), dtype=bool)
+        donors = de_differential(chosen, np.full(len(targets), self.weight), no_jitter, random_state=random_state)
         donors = repair_random_init(donors, chosen[0], *problem.bounds(), random_state=random_state)
-        crossed = mut_binomial(n_offsprings, problem.n_var, self.crossover, random_state=random_state)
+        crossed = mut_binomial(len(targets), problem.n_var, self.crossover, random_state=random_state)
         children = Population.new(X=np.where(crossed, donors, points[targets]))
         for target, row, child in zip(targets, parents, children, strict=True):
             child.set("parents", numbers(pop[[target, *row]]))

@@ -15,6 +15,7 @@ from ...core.errors import OptimizerError
 from ...core.gene_space import GeneSpace
 from ...core.genes import CategoryGene, FloatGene, Gene, GeneValue, IntegerGene
 from ...core.genome import Genome
+from .open_proposals import Open
 from .options import Number
 from .turns import TurnTaking
 
@@ -35,7 +36,6 @@ class OptunaOptimizer(TurnTaking):
 
     def __init__(self, space: GeneSpace, directions: Sequence[Direction], seed: int, **options: Any) -> None:
         super().__init__(space, directions, seed, **options)
-        self._trials: list[optuna.Trial] = []
         self._succeeded = 0
         with _quiet():
             self._study = optuna.create_study(sampler=self._sampler(), directions=list(self.directions))
@@ -46,15 +46,13 @@ class OptunaOptimizer(TurnTaking):
     def _sampler(self) -> optuna.samplers.BaseSampler:
         """The sampler, seeded."""
 
-    def _propose(self, n: int) -> list[Proposal]:
-        self._trials = []
-        proposals = []
+    def _propose(self, n: int) -> list[Open]:
         with _quiet():
-            for _ in range(min(n, self.settings["batch"])):
-                trial = self._study.ask()
-                proposals.append(Proposal(self._genome(trial), self._operator(trial)))
-                self._trials.append(trial)
-        return proposals
+            return [self._next() for _ in range(min(n, self.settings["batch"]))]
+
+    def _next(self) -> Open:
+        trial = self._study.ask()
+        return Open(Proposal(self._genome(trial), self._operator(trial)), trial)
 
     def _genome(self, trial: optuna.Trial) -> Genome:
         values: dict[str, GeneValue] = {}
@@ -76,9 +74,9 @@ class OptunaOptimizer(TurnTaking):
             return "given"
         return "random" if self._succeeded < self.settings.get("startup", 1) else self.operator
 
-    def _learn(self, results: Sequence[Told]) -> None:
+    def _learn(self, results: Sequence[tuple[Any, Told]]) -> None:
         with _quiet():
-            for trial, told in zip(self._trials, results, strict=True):
+            for trial, told in results:
                 if told.values is None:
                     self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
                 else:

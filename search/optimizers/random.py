@@ -10,6 +10,7 @@ import numpy as np
 from ...core.contracts import Direction, Proposal, Told
 from ...core.gene_space import GeneSpace
 from .box import Box
+from .open_proposals import Open
 from .turns import TurnTaking
 
 
@@ -25,8 +26,8 @@ class RandomSearch(TurnTaking):
         self._random = np.random.default_rng(self._derived_seed())
         self._given = iter(self.first)
 
-    def _propose(self, n: int) -> list[Proposal]:
-        return [self._next() for _ in range(n)]
+    def _propose(self, n: int) -> list[Open]:
+        return [Open(self._next()) for _ in range(n)]
 
     def _next(self) -> Proposal:
         given = next(self._given, None)
@@ -34,5 +35,5 @@ class RandomSearch(TurnTaking):
             return Proposal(given, "given")
         return Proposal(self._box.decode(self._random.random(self._box.dimension)), "random")
 
-    def _learn(self, results: Sequence[Told]) -> None:
+    def _learn(self, results: Sequence[tuple[Any, Told]]) -> None:
         pass

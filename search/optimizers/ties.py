@@ -37,6 +37,32 @@ def tied(results: Sequence[Told], directions: Sequence[Direction]) -> list[Told]
     return told
 
 
+class LastingTies:
+    """The same where results come one by one: those that cannot be told apart from an earlier one get its value.
+
+    A group keeps the value and the error of its first member, and a result joins the nearest group that it is in reach
+    of. So neither do values drift as results arrive, nor does an optimizer see differences that are mere noise.
+    """
+
+    def __init__(self, directions: Sequence[Direction]) -> None:
+        self._firsts: list[list[tuple[float, float]]] = [[] for _ in directions]
+
+    def joined(self, told: Told) -> Told:
+        """The result with the values of the groups that it joins, objective by objective."""
+        if told.values is None or told.errors is None:
+            return told
+        values = zip(told.values, np.nan_to_num(told.errors), self._firsts, strict=True)
+        return replace(told, values=tuple(_joined(value, float(error), firsts) for value, error, firsts in values))
+
+
+def _joined(value: float, error: float, firsts: list[tuple[float, float]]) -> float:
+    near = [first for first, its in firsts if abs(value - first) < WITHIN * math.hypot(error, its)]
+    if near:
+        return min(near, key=lambda first: abs(value - first))
+    firsts.append((value, error))
+    return value
+
+
 def _grouped(values: npt.NDArray[np.float64], errors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     equal = values.copy()
     left = np.argsort(-values, kind="stable")

@@ -1,4 +1,4 @@
-"""What every built-in optimizer shares: taking turns, checking what it is told, options, genomes to try first."""
+"""What every built-in optimizer shares: whose turn it is, what it is told, options, genomes to try first."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from ...core.contracts import Direction, Optimizer, Proposal, Told
 from ...core.errors import ConfigurationError, OptimizerError, PluginError, did_you_mean
 from ...core.gene_space import GeneSpace
 from ...core.seeds import derived_seed
+from .open_proposals import Open, of_one, of_turn
 from .options import Option, read_first, read_options
-from .ties import tied
+from .ties import LastingTies, tied
 
 
 class TurnTaking(Optimizer):
-    """An optimizer that only has to say how it proposes (`_propose`) and how it learns (`_learn`).
+    """An optimizer that only has to say how it proposes (`_propose`) and how it learns (`_learn`), in turns or not.
 
     Every subclass honours the option `first`: a list of genomes to try before any other.
 
@@ -40,41 +41,58 @@ class TurnTaking(Optimizer):
         self.first = read_first(space, options.pop("first", self.default_first))
         self.settings = read_options(self.name, self.options, options)
         self._seed = seed
-        self._open: list[Proposal] = []
+        self._asked = False
+        self._open: list[Open] = []
+        self._ties: LastingTies | None = None
+
+    @property
+    def _steady(self) -> bool:
+        return self._ties is not None
+
+    def steady_state(self) -> None:
+        """From the first ask on, results are told one by one as they arrive; see the contract."""
+        if self._asked:
+            raise OptimizerError("this optimizer has been asked already; call `steady_state` before the first ask")
+        self._ties = LastingTies(self.directions)
 
     def ask(self, n: int) -> list[Proposal]:
         """Between 1 and `n` proposals; see the contract."""
         if n < 1:
             raise OptimizerError(f"asked for {n} proposals; ask for at least one")
-        if self._open:
+        if self._open and not self._steady:
             raise OptimizerError(f"tell the results of the last {len(self._open)} proposals before asking again")
-        self._open = self._propose(n)
-        return list(self._open)
+        self._asked = True
+        proposed = self._propose(n)
+        self._open.extend(proposed)
+        return [one.proposal for one in proposed]
 
     def tell(self, results: Sequence[Told]) -> None:
-        """Learns the results of the last ask, ties within error as ties; NaN or infinite counts as failed."""
-        if not self._open:
-            raise OptimizerError("there is nothing to tell: ask for proposals first")
-        if len(results) != len(self._open):
-            raise OptimizerError(f"{len(results)} results told for {len(self._open)} proposals")
-        for place, (proposal, told) in enumerate(zip(self._open, results, strict=True)):
-            if told.genome != proposal.genome:
-                raise OptimizerError(f"result {place} is for {told.genome}, but {proposal.genome} was proposed there")
+        """Learns the results of the last ask, or in steady state that of any open proposal.
+
+        Results that cannot be told apart within their errors are learned as ties; NaN or infinite counts as failed.
+        """
+        found = (of_one if self._steady else of_turn)(self._open, results)
+        for told in results:
             if told.values is not None and len(told.values) != len(self.directions):
                 raise OptimizerError(f"{len(told.values)} values told for {len(self.directions)} objectives")
-        self._open = []
-        self._learn(tied([_only_finite(told) for told in results], self.directions))
+        self._open = [one for one in self._open if one not in found]
+        finite = [_only_finite(told) for told in results]
+        known = tied(finite, self.directions) if self._ties is None else [self._ties.joined(told) for told in finite]
+        self._learn([(one.source, told) for one, told in zip(found, known, strict=True)])
 
     def _derived_seed(self, *purpose: str | int) -> int:
         return derived_seed(self._seed, "optimizer", self.name, *purpose)
 
     @abstractmethod
-    def _propose(self, n: int) -> list[Proposal]:
+    def _propose(self, n: int) -> list[Open]:
         """Between 1 and `n` proposals; the turn has been checked."""
 
     @abstractmethod
-    def _learn(self, results: Sequence[Told]) -> None:
-        """Learns from the results of the last proposals, in their order; values are finite, or None if it failed."""
+    def _learn(self, results: Sequence[tuple[Any, Told]]) -> None:
+        """Learns from results, each with the source of its proposal; values are finite, or None if it failed.
+
+        In turns they are those of the last proposals, in their order; in steady state there is one.
+        """
 
 
 def _only_finite(told: Told) -> Told:
