@@ -122,6 +122,29 @@ def installed() -> list[Plugin]:
     return found
 
 
+def distributions(kind: str, name: str) -> dict[str, str]:
+    """What brings a plugin, with versions: its own distribution, and the library that it was bridged from.
+
+    Raises:
+        PluginError: there is none, two distributions claim the name, or it cannot be loaded.
+    """
+    load(kind, name)
+    points = _points(kind).get(name)
+    if points is not None:
+        return _distribution(points[0])
+    prefix, slash, _ = name.partition("/")
+    bridges = _bridges(kind)
+    for bridge, one in bridges.items():
+        if (slash and prefix == bridge) or name in one.names():
+            library, _, version = one.origin.rpartition(" ")
+            return {**_distribution(_points("bridges")[bridge][0]), library: version}
+    return {}
+
+
+def _distribution(point: EntryPoint) -> dict[str, str]:
+    return {point.dist.name: point.dist.version} if point.dist else {}
+
+
 def _bridges(kind: str) -> dict[str, Bridge]:
     """The bridges to plugins of a kind; one that does not load is left out (`installed` lists it with its error)."""
     found: dict[str, Bridge] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import torch
 
 from .checkpoints import SourceSet, check_compatible
 from .checkpoints.base import promoted
-from .checkpoints.open import quiet
+from .checkpoints.open import cache_folder, quiet
+from .checkpoints.references import pinned, pinned_as
 from .checkpoints.statistics import include_statistics
 from .contracts.provider import Progress
 from .errors import ConfigurationError
@@ -83,6 +84,30 @@ class Space:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready content that `from_dict` reads back."""
         return {"base": self.base, "sources": dict(self.labelled), "merge": self.merge.to_dict()}
+
+    def pinned(self) -> Space:
+        """The same space with references to the hub pinned to what was fetched last; itself if there is none to pin.
+
+        What was never fetched stays as it is: nothing is asked of the network.
+        """
+        return self._renamed(lambda reference: pinned(reference, self.relative_to, cache_folder()))
+
+    def pinned_as(self, recorded: Mapping[str, Any]) -> Space:
+        """The same space with its references as `recorded` (see `to_dict`) has them, where those are these, pinned."""
+        others = [recorded["base"], *recorded["sources"].values()]
+        names = [self.base, *self.labelled.values()]
+        if len(others) != len(names):
+            return self
+        found = {name: pinned_as(name, other, self.relative_to) for name, other in zip(names, others, strict=True)}
+        return self._renamed(lambda reference: found[reference])
+
+    def _renamed(self, name: Callable[[str], str]) -> Space:
+        base, labelled = name(self.base), {label: name(reference) for label, reference in self.labelled.items()}
+        if (base, labelled) == (self.base, self.labelled):
+            return self
+        renamed = Space(base, labelled, self.merge, self.relative_to)
+        renamed.progress = self.progress
+        return renamed
 
     @cached_property
     def checkpoints(self) -> SourceSet:

@@ -13,6 +13,7 @@ from ..core import registry
 from ..core.contracts import Executor
 from ..core.errors import ConfigurationError
 from ..core.fitness_spec import FULL, FitnessSpec
+from ..core.named_plugins import distributions_of
 from ..core.parsing import whole_number_of
 from ..core.space import Space
 from ..core.stage import Stage
@@ -86,8 +87,13 @@ class Study:
         store = Store.open(storage)
         known = next((study for study in store.studies.all() if study.name == name), None)
         if known is None:
+            spec = _pinned(spec)
             known = _create(spec, store)
-        spec = replace(spec, candidates=known.spec["candidates"])  # the budget is no setting: it may be raised
+        spec = replace(
+            spec,
+            space=spec.space.pinned_as(known.spec["space"]),
+            candidates=known.spec["candidates"],  # the budget is no setting: it may be raised
+        )
         if known.spec != _stored(spec):
             raise ConfigurationError(
                 f"the study {name!r} is in the database with other settings; give this one another name"
@@ -109,6 +115,7 @@ class Study:
         """
         store = Store.open(storage)
         study = cls.__new__(cls)
+        spec = _pinned(spec)
         study._set_up(spec, _create(spec, store), store, device)
         return study
 
@@ -307,12 +314,19 @@ def _stored(spec: StudySpec) -> dict[str, Any]:
     return {**spec.to_dict(), "folder": str(spec.folder)}
 
 
+def _pinned(spec: StudySpec) -> StudySpec:
+    """With the checkpoints of the hub as they are now: a branch may be elsewhere when another machine asks for it."""
+    space = spec.space.pinned()
+    return spec if space is spec.space else replace(spec, space=space)
+
+
 def _create(spec: StudySpec, store: Store) -> StudyRecord:
-    return store.studies.create(spec.name, _stored(spec), spec.seed, _versions())
+    return store.studies.create(spec.name, _stored(spec), spec.seed, _versions(spec))
 
 
-def _versions() -> Mapping[str, str]:
-    return {name: version(name) for name in _VERSIONED}
+def _versions(spec: StudySpec) -> Mapping[str, str]:
+    """Of the libraries that results and proposals depend on, and of whatever brings a plugin that the study names."""
+    return {name: version(name) for name in _VERSIONED} | distributions_of(spec)
 
 
 def _all_failed(records: Sequence[CandidateRecord]) -> str:

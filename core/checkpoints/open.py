@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from . import adapter
 from .adapter import AdapterCheckpoint
 from .base import Checkpoint
 from .gguf import convert_gguf
+from .references import HUB_NAME, models_of
 from .safetensors import SafetensorsCheckpoint
-
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")  # mergekit's way to name a checkpoint of the hub
 
 
 def quiet(_what: str, _done: int, _whole: int) -> None:
@@ -54,7 +52,7 @@ def _resolve_one(reference: str, relative_to: Path, progress: Progress) -> Path:
         return path
     schemes = ", ".join(f"{name}:..." for name in registry.names("providers"))
     nowhere = f"there is no checkpoint at {path}; a reference is a path or one of {schemes}"
-    if not _HUB_NAME.fullmatch(reference) or path.parent.exists():
+    if not HUB_NAME.fullmatch(reference) or path.parent.exists():
         raise CheckpointError(nowhere)
     try:
         return _resolve_one(f"hub:{reference}", relative_to, progress)
@@ -76,12 +74,11 @@ def open_checkpoint(
     Raises:
         CheckpointError: it cannot be had, is damaged, or is an adapter without a base.
     """
-    model, plus, lora = reference.partition("+")
-    # A plus may also stand in a folder's name, in a version (name==1.0+cpu) or in one of several alternatives.
-    if plus and not (relative_to or Path()).joinpath(reference).exists() and not {"|", "="} & set(reference):
+    model, *lora = models_of(reference, relative_to)
+    if lora:
         under = base if base is not None and base.reference == model else None
         foundation = under or open_checkpoint(model, relative_to, None, progress)
-        return AdapterCheckpoint(resolve(lora, relative_to or Path(), progress), foundation, reference)
+        return AdapterCheckpoint(resolve(lora[0], relative_to or Path(), progress), foundation, reference)
     path = resolve(reference, relative_to or Path(), progress)
     if path.is_file():
         return SafetensorsCheckpoint(convert_gguf(path, cache_folder(), progress), reference)

@@ -23,3 +23,14 @@ class Provider(ABC):
         Raises:
             CheckpointError: it cannot be had; the message says why and what to try.
         """
+
+    def is_pinned(self, reference: str) -> bool:
+        """Whether the reference can only ever mean one content."""
+        return True
+
+    def pinned(self, reference: str, cache: Path) -> str:
+        """The reference with what it meant when it was fetched into `cache`; as it is if that cannot be known.
+
+        The network is not asked.
+        """
+        return reference

@@ -123,3 +123,17 @@ def test_one_distribution_found_twice_is_one(install, tmp_path, monkeypatch):
     registry._points.cache_clear()
     assert registry.load("merge_methods", "fine").name == "fine"
     assert len(found("fine")) == 1
+
+
+def test_what_brings_a_plugin_is_named_with_its_version(install):
+    install("somebodys-merges", {"fine": "Fine"}, FINE)
+    assert registry.distributions("merge_methods", "fine") == {"somebodys-merges": "1.2"}
+    assert list(registry.distributions("merge_methods", "ties")) == ["heterosis"]
+    with pytest.raises(PluginError, match="no merge method 'nobodys'"):
+        registry.distributions("merge_methods", "nobodys")
+
+
+@pytest.mark.mergekit
+def test_a_bridged_plugin_is_brought_by_its_library_too():
+    pytest.importorskip("mergekit")
+    assert set(registry.distributions("merge_methods", "mergekit/ties")) == {"heterosis", "mergekit"}
