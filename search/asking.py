@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..core.recipe import Recipe
 from ..storage import CHECK_PART, CandidateRecord, EvaluationRecord, Store
 from .candidate import name_of
 from .eval_keys import EvaluationKeys
+from .progress import Evaluated
 
 ItemIds = Mapping[str, Sequence[str]]
 ItemScores = dict[str, dict[str, float]]
@@ -38,7 +39,7 @@ class Asking:
         self,
         part: int,
         asked: Sequence[tuple[CandidateRecord, ItemIds | None]],
-        evaluated: Callable[[], None],
+        evaluated: Evaluated,
     ) -> None:
         """Asks each candidate its items (None: all of the stage's), as this part of its evaluation.
 
@@ -46,8 +47,8 @@ class Asking:
             OptimizerError: other items are recorded for the part.
         """
         queued = [self._queued(part, candidate, items) for candidate, items in asked]
-        for _ in self._executor.run([evaluation.id for evaluation in queued]):
-            evaluated()
+        for evaluation_id in self._executor.run([evaluation.id for evaluation in queued]):
+            evaluated(evaluation_id)
 
     def answers(self, candidate: CandidateRecord) -> ItemScores:
         """By task and item id, its response, but for those to a check of estimates."""

@@ -25,6 +25,7 @@ from .drift_watch import DriftWatch
 from .elites import Elites
 from .estimator_choice import imported_responses
 from .eval_keys import EvaluationKeys
+from .progress import Evaluated
 from .ranking import values_of
 from .scoring import Scoring
 
@@ -73,7 +74,7 @@ class EstimatedScoring(Scoring):
     def key(self, recipe: Recipe) -> None:
         """None: which items a candidate is asked is decided when it races."""
 
-    def begin(self, evaluated: Callable[[], None]) -> None:
+    def begin(self, evaluated: Evaluated) -> None:
         """The sources answer every item."""
         references = self._spec.space.references()
         sources = []
@@ -87,7 +88,7 @@ class EstimatedScoring(Scoring):
                 self._learner.add_source(answers)
 
     def score(
-        self, ask_no: int, candidates: Sequence[CandidateRecord], evaluated: Callable[[], None]
+        self, ask_no: int, candidates: Sequence[CandidateRecord], evaluated: Evaluated
     ) -> list[ToldRecord | None]:
         """Races those that are new in this ask; see `Scoring`."""
         new = _new(ask_no, candidates)
@@ -108,14 +109,15 @@ class EstimatedScoring(Scoring):
             if not race.failed[number]:
                 self._record(candidate, partial(self._measured, candidate, number, standing))
         evaluated()
-        return [self._told(self._store.candidates.get(candidate.id)) for candidate in candidates]
+        found = self._store.candidates.several([candidate.id for candidate in candidates])
+        return [self._told(found[candidate.id]) for candidate in candidates]
 
     def settle(
         self,
         ask_no: int,
         candidates: Sequence[CandidateRecord],
         told: Sequence[ToldRecord | None],
-        evaluated: Callable[[], None],
+        evaluated: Evaluated,
     ) -> None:
         """Lets the best candidate that has not yet answer every item, if there is budget for it; see `Scoring`.
 
@@ -131,7 +133,7 @@ class EstimatedScoring(Scoring):
         if elite is not None:
             self._learn_from(elite, evaluated)
 
-    def finish(self, evaluated: Callable[[], None]) -> None:
+    def finish(self, evaluated: Evaluated) -> None:
         """Asks the best ones further items: a race is also won by luck, and lost in the best of company."""
         panel = self._learner.panel
         again = self._elites.best(CHECKED * self._spec.finalists)
@@ -150,11 +152,11 @@ class EstimatedScoring(Scoring):
             for number, candidate in enumerate(again):
                 self._record(candidate, partial(self._measured, candidate, number, standing))
 
-    def check(self, candidate: CandidateRecord, evaluated: Callable[[], None]) -> None:
+    def check(self, candidate: CandidateRecord, evaluated: Evaluated) -> None:
         """Asks a candidate of an ask that is over what it was not asked; the search does not look at the answers."""
         self._ask_rest(candidate, CHECK_PART, evaluated)
 
-    def _ask_rest(self, candidate: CandidateRecord, part: int, evaluated: Callable[[], None]) -> None:
+    def _ask_rest(self, candidate: CandidateRecord, part: int, evaluated: Evaluated) -> None:
         """Asks it, as this part, all that it was not asked otherwise."""
         parts = self._asking.parts(candidate)
         if part in parts:
@@ -170,7 +172,7 @@ class EstimatedScoring(Scoring):
         if rest:
             self._asking.ask(part, [(candidate, rest)], evaluated)
 
-    def _learn_from(self, elite: CandidateRecord, evaluated: Callable[[], None]) -> None:
+    def _learn_from(self, elite: CandidateRecord, evaluated: Evaluated) -> None:
         self._ask_rest(elite, REST_PART, evaluated)
         answers = self._asking.answers(elite)
         if all(len(answers.get(task, ())) == len(ids) for task, ids in self._items.items()):

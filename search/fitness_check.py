@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..storage import Store
 from .estimated_scoring import EstimatedScoring
 from .fitness_report import last_generation
+from .progress import ignored
 
 
 def check_generation(
@@ -24,5 +25,5 @@ def check_generation(
     for done, candidate in enumerate(generation):
         checked(done, len(generation))
         # alone, as an elite is asked: in company, rounding might give it other answers
-        scoring.check(candidate, lambda: None)
+        scoring.check(candidate, ignored)
     checked(len(generation), len(generation))

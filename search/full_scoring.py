@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ..core.contracts import Executor
 from ..core.recipe import Recipe
 from ..core.study_spec import StudySpec
 from ..storage import CandidateRecord, Store, ToldRecord
 from .eval_keys import EvaluationKeys
+from .progress import Evaluated
 from .ranking import values_of
 from .scoring import Scoring
 
@@ -28,7 +29,7 @@ class FullScoring(Scoring):
         return self._keys.key(recipe, "search")
 
     def score(
-        self, ask_no: int, candidates: Sequence[CandidateRecord], evaluated: Callable[[], None]
+        self, ask_no: int, candidates: Sequence[CandidateRecord], evaluated: Evaluated
     ) -> list[ToldRecord | None]:
         """Evaluates those that have not been; see `Scoring`."""
         searches = {candidate.id: candidate.evaluations["search"] for candidate in candidates}
@@ -36,24 +37,26 @@ class FullScoring(Scoring):
         if waiting:
             # with those that are over, so that an executor meets the same company however often it is resumed
             company = [search.id for key, search in searches.items() if key in waiting or key not in self._earlier]
+            new = set(waiting.values())
             for evaluation_id in self._executor.run(company):
-                if evaluation_id in waiting.values():
-                    evaluated()
+                if evaluation_id in new:
+                    evaluated(evaluation_id)
         results = {candidate.id: candidate for candidate in candidates}
-        results |= {candidate_id: self._store.candidates.get(candidate_id) for candidate_id in waiting}
-        return [self._told(results[candidate.id]) for candidate in candidates]
+        results |= self._store.candidates.several(list(waiting))
+        return [self.told(results[candidate.id]) for candidate in candidates]
 
     def settle(
         self,
         ask_no: int,
         candidates: Sequence[CandidateRecord],
         told: Sequence[ToldRecord | None],
-        evaluated: Callable[[], None],
+        evaluated: Evaluated,
     ) -> None:
         """Remembers who has been scored."""
         self._earlier |= {candidate.id for candidate in candidates}
 
-    def _told(self, candidate: CandidateRecord) -> ToldRecord | None:
+    def told(self, candidate: CandidateRecord) -> ToldRecord | None:
+        """What the optimizer is to be told of a candidate that was evaluated; None if it failed."""
         values = values_of(candidate, self._spec.objectives)
         # all candidates answered the same items, so their differences say more than their standard errors do
         return None if values is None else ToldRecord(values, (0.0,) * len(values))

@@ -37,6 +37,12 @@ class Progress:
 
 
 Listener: TypeAlias = Callable[[Progress], None]
+Evaluated: TypeAlias = Callable[..., None]
+"""Called as `evaluated(*evaluation_ids)` when these are over, or without any when candidates were measured."""
+
+
+def ignored(*_evaluation_ids: str) -> None:
+    """Nobody waits for evaluations to be over."""
 
 
 def silent(_progress: Progress) -> None:

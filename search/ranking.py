@@ -32,14 +32,15 @@ def ranked(
             and others many, the largest mean is mostly luck.
     """
     measured = [
-        (_badness(candidate.measurements[stage][objective.label], objective, cautious), place, candidate)
+        (badness(candidate.measurements[stage][objective.label], objective, cautious), place, candidate)
         for place, candidate in enumerate(candidates)
         if values_of(candidate, [objective], stage) is not None
     ]
     return [candidate for _, _, candidate in sorted(measured, key=lambda entry: entry[:2])]
 
 
-def _badness(figure: Estimate, objective: ObjectiveSpec, cautious: bool) -> float:
+def badness(figure: Estimate, objective: ObjectiveSpec, cautious: bool) -> float:
+    """What candidates are ranked by, the smaller the better; see `ranked`."""
     sign = -1.0 if objective.direction == "maximize" else 1.0
     error = figure.standard_error if cautious else 0.0
     return sign * figure.mean + (math.inf if math.isnan(error) else error)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 from ..core.stage import Stage
 from ..core.study_spec import ObjectiveSpec
-from ..storage import CHECK_PART, CandidateRecord, Store
-from .candidate import name_of
+from ..storage import Store
+from ..storage.stage_figures import StageFigure, StageFigures
 from .progress import Listener, Progress
-from .ranking import ranked
+from .tally import Tally
 
 SOURCES_ANSWER = "the sources answer every item"
 """What is done before the first candidates race."""
+_MEASURED = ("candidate.measured", "candidate.failed")
 
 
 class Reporter:
     """Called after each evaluation of a stage; times those of this run, to foresee the rest.
+
+    What a call costs does not depend on how many candidates there are.
 
     Args:
         objective: what `best` is the best of.
@@ -42,73 +44,68 @@ class Reporter:
         self._whole = whole
         self._listener = listener
         self._races = races
+        self._figures = StageFigures(store.database, study_id, stage, objective.label)
+        self._tally = Tally(objective, cautious=races)
+        self._seen_event = max((event.id for event in store.events.recent(1, study_id)), default=0)
+        self._tally.update(self._figures.all())
         self._started = time.monotonic()
-        self._before = len(self._over(self._records()))
+        self._before = len(self._tally.over)
         self._timed = 0
         self._seconds_each: float | None = None
 
-    def __call__(self) -> None:
-        """One more evaluation is over."""
-        records = self._records()
-        over = self._over(records)
-        if self._races and not records:
+    def __call__(self, *evaluation_ids: str) -> None:
+        """These evaluations are over; see `Evaluated`."""
+        self._tally.update(self._figures.of_evaluations(evaluation_ids))
+        known = self._measured_since() if self._races else 0
+        tally, over = self._tally, len(self._tally.over)
+        if self._races and not known:
             self._started = time.monotonic()  # how long sources take says nothing of candidates
-        new = len(over) - self._before
+        new = over - self._before
         # those in a race are over all at once, and what the best are asked later says nothing of candidates
-        if new > self._timed and not (self._races and len(over) < len(records)):
+        if new > self._timed and not (self._races and over < known):
             self._timed, self._seconds_each = new, (time.monotonic() - self._started) / new
         seconds_each = self._seconds_each
         self._listener(
             Progress(
                 stage=self._stage,
-                done=len(over),
-                whole=max(self._whole, len(over)),
-                failed=sum(not record.measurements.get(self._stage) for record in over),
-                last=self._last(over),
-                best=self._best(over),
+                done=over,
+                whole=max(self._whole, over),
+                failed=len(tally.failed),
+                last="" if tally.last is None else _name(tally.last),
+                best=self._best(),
                 seconds_each=seconds_each,
-                seconds_left=None if seconds_each is None else seconds_each * max(self._whole - len(over), 0),
-                doing=self._doing(records, over),
-                asked=self._asked(records) if self._races else None,
+                seconds_left=None if seconds_each is None else seconds_each * max(self._whole - over, 0),
+                doing=self._doing(known, over),
+                asked=tally.asked if self._races else None,
             )
         )
 
-    def _records(self) -> list[CandidateRecord]:
-        return self._store.candidates.all(self._study_id, None if self._stage == "test" else "bred")
+    def _measured_since(self) -> int:
+        """Takes in which candidates were measured anew, as the best are more than once; how many there are."""
+        changed: set[str] = set()
+        while events := self._store.events.all(self._study_id, after=self._seen_event):
+            self._seen_event = events[-1].id
+            changed |= {event.subject_id for event in events if event.type in _MEASURED}
+        self._tally.update(self._figures.of_candidates(sorted(changed)))
+        return self._store.candidates.count(self._study_id)
 
-    def _over(self, records: Sequence[CandidateRecord]) -> list[CandidateRecord]:
-        return [record for record in records if record.is_over(self._stage)]
-
-    def _last(self, over: Sequence[CandidateRecord]) -> str:
-        if not over:
+    def _best(self) -> str:
+        if self._tally.best is None:
             return ""
-        return name_of(max(over, key=lambda record: record.evaluations[self._stage].finished_at or record.created_at))
+        figure, value = self._tally.best
+        return f"{_name(figure)}: {value.mean:.3f}" + (f" from {value.items} items" if self._races else "")
 
-    def _best(self, over: Sequence[CandidateRecord]) -> str:
-        bred = [record for record in over if record.kind == "bred"]
-        best = ranked(bred, self._objective, self._stage, cautious=self._races)
-        if not best:
-            return ""
-        found = best[0].measurements[self._stage][self._objective.label]
-        return f"{name_of(best[0])}: {found.mean:.3f}" + (f" from {found.items} items" if self._races else "")
-
-    def _doing(self, records: Sequence[CandidateRecord], over: Sequence[CandidateRecord]) -> str:
+    def _doing(self, known: int, over: int) -> str:
         if not self._races:
             return ""
-        if not records:
+        if not known:
             sources = self._store.candidates.all(self._study_id, "reference")
-            return f"{SOURCES_ANSWER} ({len(self._over(sources))} of {len(sources)} have)"
-        racing = len(records) - len(over)
-        if racing > 1:
-            return f"{racing} candidates race"
-        return "the best are asked more" if len(over) >= self._whole else ""
+            done = sum(source.is_over(self._stage) for source in sources)
+            return f"{SOURCES_ANSWER} ({done} of {len(sources)} have)"
+        if known - over > 1:
+            return f"{known - over} candidates race"
+        return "the best are asked more" if over >= self._whole else ""
 
-    def _asked(self, records: Sequence[CandidateRecord]) -> int:
-        parts = self._store.queue.parts(self._study_id, self._stage)
-        answered = [
-            part
-            for record in records
-            for part in parts.get(record.id, ())
-            if part.state == "succeeded" and part.part != CHECK_PART
-        ]
-        return sum(len(ids) for part in answered for ids in (part.items or {}).values())
+
+def _name(figure: StageFigure) -> str:
+    return figure.label if figure.label is not None else f"candidate {figure.number}"

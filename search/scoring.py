@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ..core.recipe import Recipe
 from ..storage import CandidateRecord, ToldRecord
+from .progress import Evaluated
 
 
 class Scoring(ABC):
@@ -19,21 +20,21 @@ class Scoring(ABC):
     def key(self, recipe: Recipe) -> str | None:
         """The key of the evaluation that is to be queued with a new proposal; None if none is yet."""
 
-    def begin(self, evaluated: Callable[[], None]) -> None:  # noqa: B027  (most need nothing)
+    def begin(self, evaluated: Evaluated) -> None:  # noqa: B027  (most need nothing)
         """What is to be known before the first ask."""
 
     @abstractmethod
     def score(
-        self, ask_no: int, candidates: Sequence[CandidateRecord], evaluated: Callable[[], None]
+        self, ask_no: int, candidates: Sequence[CandidateRecord], evaluated: Evaluated
     ) -> list[ToldRecord | None]:
         """What the optimizer is to be told of each candidate, in order; None if it failed.
 
         Args:
             candidates: of the ask, one for each proposal (a genome may have been proposed before).
-            evaluated: called after each evaluation.
+            evaluated: called after each evaluation, with its id.
         """
 
-    def finish(self, evaluated: Callable[[], None]) -> None:  # noqa: B027  (most need nothing)
+    def finish(self, evaluated: Evaluated) -> None:  # noqa: B027  (most need nothing)
         """Called when the last ask of a search is settled, before finalists are chosen."""
 
     def settle(  # noqa: B027  (most need nothing)
@@ -41,6 +42,6 @@ class Scoring(ABC):
         ask_no: int,
         candidates: Sequence[CandidateRecord],
         told: Sequence[ToldRecord | None],
-        evaluated: Callable[[], None],
+        evaluated: Evaluated,
     ) -> None:
         """Called after the optimizer was told of an ask; on resuming, of each ask before the one that goes on."""

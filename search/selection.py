@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ..core.contracts import Executor
 from ..core.recipe import Recipe
@@ -11,6 +11,7 @@ from ..core.study_spec import StudySpec
 from ..fitness.evaluator import Evaluator
 from ..storage import CandidateRecord, Store
 from .eval_keys import EvaluationKeys
+from .progress import Evaluated
 from .ranking import ranked, values_of
 
 
@@ -43,7 +44,7 @@ class Selection:
         cautious = self._spec.fitness is not None
         return ranked(bred, self._spec.objectives[0], cautious=cautious)[: self._spec.finalists]
 
-    def validate(self, evaluated: Callable[[], None]) -> list[CandidateRecord]:
+    def validate(self, evaluated: Evaluated) -> list[CandidateRecord]:
         """The finalists, evaluated on the validation items, best first (as they were, if there are no such items)."""
         finalists = self.finalists()
         if not self.has_stage("validation"):
@@ -58,20 +59,19 @@ class Selection:
             for label, recipe in recipes.items()
         ]
 
-    def test(self, winner: CandidateRecord, evaluated: Callable[[], None]) -> list[CandidateRecord]:
+    def test(self, winner: CandidateRecord, evaluated: Evaluated) -> list[CandidateRecord]:
         """References and winner, evaluated on the test items, in this order; nothing if there are none."""
         if not self.has_stage("test"):
             return []
         return self._at([*self.references(), winner], "test", evaluated)
 
-    def _at(
-        self, candidates: Sequence[CandidateRecord], stage: Stage, evaluated: Callable[[], None]
-    ) -> list[CandidateRecord]:
+    def _at(self, candidates: Sequence[CandidateRecord], stage: Stage, evaluated: Evaluated) -> list[CandidateRecord]:
         waiting = [
             self._store.queue.ensure(candidate.id, stage, self._keys.key(Recipe.from_dict(candidate.recipe), stage)).id
             for candidate in candidates
             if values_of(candidate, self._spec.objectives[:1], stage) is None
         ]
-        for _ in self._executor.run(waiting):
-            evaluated()
-        return [self._store.candidates.get(candidate.id) for candidate in candidates]
+        for evaluation_id in self._executor.run(waiting):
+            evaluated(evaluation_id)
+        found = self._store.candidates.several([candidate.id for candidate in candidates])
+        return [found[candidate.id] for candidate in candidates]
