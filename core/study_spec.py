@@ -29,6 +29,7 @@ _KEYS = (
     "watch",
     "fitness",
     "optimizer",
+    "steady_state",
 )
 _TASK_KEYS = ("type", "file", "items", *STAGES)
 
@@ -133,6 +134,8 @@ class StudySpec:
         watch: measured as well, and shown in the front, but not learned from.
         fitness: how scores on the search items are estimated; None if every item is asked.
         optimizer: name of a plugin; `optimizer_options` are passed to it.
+        steady_state: whether the optimizer is fed as results arrive, so that no worker waits for another, rather than
+            with whole generations, whose course does not depend on who is faster; None: not said.
         candidates: how many proposals are evaluated on the search items.
         finalists: how many of the best are evaluated on the validation items to pick the winner.
         folder: where relative paths start.
@@ -146,6 +149,7 @@ class StudySpec:
     fitness: FitnessSpec | None = None
     optimizer: str = "cmaes"
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    steady_state: bool | None = None
     seed: int = 0
     candidates: int = DEFAULT_CANDIDATES
     finalists: int = DEFAULT_FINALISTS
@@ -160,6 +164,11 @@ class StudySpec:
                 raise ConfigurationError(
                     f"two tasks or objectives are called {label!r}; give one of them another `label`"
                 )
+        if self.steady_state and self.fitness is not None:
+            raise ConfigurationError(
+                "in steady state candidates arrive one by one, and with estimated fitness those of a generation race: "
+                "say either `fitness: full` (--fitness full) or `steady_state: false` (--generations)"
+            )
         registry.load("optimizers", self.optimizer)
 
     @classmethod
@@ -195,6 +204,7 @@ class StudySpec:
             fitness=FitnessSpec.from_dict(content.get("fitness", FULL), tasks, f"{where}, fitness"),
             optimizer=name,
             optimizer_options=options,
+            steady_state=_yes_or_no(content["steady_state"], where) if "steady_state" in content else None,
             seed=whole_number_of(content.get("seed", 0), f"{where}, seed", at_least=0),
             candidates=whole_number_of(
                 content.get("candidates", DEFAULT_CANDIDATES), f"{where}, candidates", at_least=1
@@ -216,6 +226,7 @@ class StudySpec:
             "watch": [objective.to_dict() for objective in self.watch],
             **({"fitness": self.fitness.to_dict()} if self.fitness else {}),
             "optimizer": {"name": self.optimizer, **self.optimizer_options},
+            **({} if self.steady_state is None else {"steady_state": self.steady_state}),
         }
 
     @property
@@ -241,3 +252,9 @@ def _objectives(content: Any, tasks: Mapping[str, TaskSpec], where: str) -> tupl
     if not isinstance(content, list):
         raise ConfigurationError(f"{where} must be a list")
     return tuple(ObjectiveSpec.from_dict(entry, tasks, f"{where}, entry {n}") for n, entry in enumerate(content, 1))
+
+
+def _yes_or_no(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{where}, steady_state: say `true` or `false`, not {value!r}")
+    return value

@@ -32,6 +32,14 @@ def run(
             "another estimator asks few.",
         ),
     ] = None,
+    steady_state: Annotated[
+        bool | None,
+        typer.Option(
+            "--steady-state/--generations",
+            show_default=False,
+            help="Whether the optimizer is fed as results arrive or with whole generations, instead of the file's.",
+        ),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
     device: Device = "auto",
     no_export: NoExport = False,
@@ -59,7 +67,7 @@ def run(
     from .preflight import check, check_storage
     from .searching import search
 
-    spec = _overridden(StudySpec.from_file(file), candidates, seed, name, fitness)
+    spec = _overridden(StudySpec.from_file(file), candidates, seed, name, fitness, steady_state)
     screen = console(stderr=json)
     outputs = Outputs.of(spec.name, out, not no_export)
     outputs.check()
@@ -112,7 +120,12 @@ def resume(
 
 
 def _overridden(
-    spec: StudySpec, candidates: int | None, seed: int | None, name: str | None, fitness: str | None
+    spec: StudySpec,
+    candidates: int | None,
+    seed: int | None,
+    name: str | None,
+    fitness: str | None,
+    steady_state: bool | None,
 ) -> StudySpec:
     from dataclasses import replace
 
@@ -122,6 +135,7 @@ def _overridden(
         seed=spec.seed if seed is None else seed,
         name=spec.name if name is None else name,
         fitness=spec.fitness if fitness is None else _fitness(spec, fitness),
+        steady_state=spec.steady_state if steady_state is None else steady_state,
     )
 
 

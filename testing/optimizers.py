@@ -263,7 +263,10 @@ def check_open_proposals(subject: Subject) -> None:
         return
     optimizer = subject.new()
     optimizer.steady_state()
-    proposals = [proposal for _ in range(12) for proposal in optimizer.ask(1)]
+    try:
+        proposals = [proposal for _ in range(12) for proposal in optimizer.ask(1)]
+    except OptimizerError as error:
+        raise AssertionError(f"in steady state it refused to be asked while results were missing: {error}") from error
     assert len(proposals) == 12, f"12 times ask(1) gave {len(proposals)} proposals"
     results = [Told(number, proposal.genome, (0.5,)) for number, proposal in enumerate(proposals)]
     stranger = Told(0, Genome({"a": 0.123, "b": 0.0, "c": 0.0}), (0.5,))
@@ -285,8 +288,8 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     check_directions,
     check_options,
     check_odd_spaces,
-    check_steady_state,
     check_open_proposals,
+    check_steady_state,
 )
 
 

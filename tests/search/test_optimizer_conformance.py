@@ -9,7 +9,7 @@ from heterosis.core.contracts import Optimizer, Proposal
 from heterosis.core.errors import ConfigurationError, OptimizerError
 from heterosis.core.genome import Genome
 from heterosis.search.optimizers.random import RandomSearch
-from heterosis.testing.optimizers import CHECKS, Subject, check_optimizer
+from heterosis.testing.optimizers import CHECKS, FLOATS, Subject, check_optimizer
 
 
 @pytest.mark.parametrize("name", ["random", "ga", "de", "cmaes", "nsga2", "optuna_cmaes"])
@@ -60,7 +60,7 @@ class Stray(RandomSearch):
 
 class Fragile(RandomSearch):
     def _learn(self, results):
-        self.total = sum(told.values[0] for told in results)
+        self.total = sum(told.values[0] for _, told in results)
 
 
 class Orphan(RandomSearch):
@@ -71,6 +71,30 @@ class Orphan(RandomSearch):
 class Credulous(RandomSearch):
     def tell(self, results):
         self._open = []
+
+
+class Stubborn(RandomSearch):
+    """Says that it takes results as they arrive, and then insists on turns."""
+
+    def steady_state(self):
+        pass
+
+
+class Hasty(RandomSearch):
+    """Takes any result in steady state, although no such proposal is open."""
+
+    def tell(self, results):
+        if not self._steady:
+            super().tell(results)
+        self._open = [one for one in self._open if one.proposal.genome != results[0].genome]
+
+
+class Restless(RandomSearch):
+    """Is seeded anew with every result, and never twice the same."""
+
+    def _learn(self, results):
+        if self._steady:
+            self._random = np.random.default_rng()
 
 
 class Permissive(RandomSearch):
@@ -96,7 +120,22 @@ class Backwards(Optimizer):
 
 @pytest.mark.parametrize(
     "broken",
-    [Forgetful, Greedy, Global, Shaker, Unseeded, Stray, Fragile, Orphan, Credulous, Permissive, Backwards],
+    [
+        Forgetful,
+        Greedy,
+        Global,
+        Shaker,
+        Unseeded,
+        Stray,
+        Fragile,
+        Orphan,
+        Credulous,
+        Permissive,
+        Backwards,
+        Stubborn,
+        Hasty,
+        Restless,
+    ],
 )
 def test_a_broken_optimizer_is_caught(broken):
     with pytest.raises((AssertionError, ConfigurationError, TypeError)):
@@ -111,3 +150,13 @@ def test_an_optimizer_that_refuses_a_space_is_fine():
                 raise OptimizerError("too small for me")
 
     check_optimizer(Choosy, evaluations=10)
+
+
+def test_an_optimizer_that_works_in_turns_only_is_fine():
+    class Turns(RandomSearch):
+        def steady_state(self):
+            Optimizer.steady_state(self)
+
+    with pytest.raises(OptimizerError, match="takes whole generations of results only"):
+        Turns(FLOATS, ("maximize",), 1).steady_state()
+    check_optimizer(Turns, evaluations=10)
