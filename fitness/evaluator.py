@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeAlias
 
 import torch
@@ -23,6 +23,7 @@ from ..core.recipe import Recipe, torch_dtype
 from ..core.seeds import derived_seed
 from ..core.stage import STAGES, Stage
 from ..core.study_spec import StudySpec
+from .device_memory import peak_bytes, reset_peak, with_less_memory
 from .item_sets import StagedItems, load_items
 from .population import Population
 from .transformers_model import TransformersModel
@@ -39,11 +40,13 @@ class Evaluation:
         scores: for each task, one response in [0, 1] for each of the items asked, in order.
         measured: the tasks' own figures and the objectives', by name and label; empty if only some items were asked.
         seconds: wall-clock seconds to `merge` (build the candidate) and to `score` it.
+        peak_bytes: the most device memory that it took, where the device tells.
     """
 
     scores: Mapping[str, tuple[float, ...]]
     measured: Mapping[str, Estimate]
     seconds: Mapping[str, float]
+    peak_bytes: int | None = None
 
 
 class Evaluator:
@@ -51,14 +54,18 @@ class Evaluator:
 
     Attributes:
         items: for each stage, the tasks that have items there, by name.
+        progressed: called while a candidate is scored, with the share of its items that are, in [0, 1].
 
     Raises:
         ConfigurationError: a task's files cannot be used.
     """
 
+    progressed: Callable[[float], None]
+
     def __init__(self, spec: StudySpec, device: torch.device | str = "cpu") -> None:
         self.spec = spec
         self.device = device
+        self.progressed = lambda _share: None
         deal = derived_seed(spec.seed, "items")
         staged = {name: load_items(name, task, spec.folder, deal) for name, task in spec.tasks.items()}
         self.items: Mapping[Stage, Mapping[str, StagedItems]] = {
@@ -79,6 +86,11 @@ class Evaluator:
                 raise ConfigurationError(f"no {stage} items of the task {name!r}. {did_you_mean(name, staged)}")
         return {name: staged[name].take(of_task) for name, of_task in ids.items()}
 
+    @property
+    def computes_together(self) -> bool:
+        """Whether candidates of this study may be computed in the same forward passes."""
+        return self._population.has_adapters
+
     def evaluate(self, recipe: Recipe, stage: Stage, ids: ItemIds | None = None) -> Evaluation:
         """Builds the model that `recipe` describes and asks it the stage's items.
 
@@ -93,10 +105,10 @@ class Evaluator:
         planned = plan(recipe, self.spec.space.checkpoints)
         self._live.materialise(planned)
         merged = time.perf_counter()
-        scores = {name: self._score(name, group, self._model) for name, group in self.asked(stage, ids).items()}
+        scores = self._scores(self.asked(stage, ids))
         seconds = {"merge": merged - started, "score": time.perf_counter() - merged}
         measured = self.measure(recipe, stage, scores, planned) if ids is None else {}
-        return Evaluation(scores, measured, seconds)
+        return Evaluation(scores, measured, seconds, peak_bytes(self._model.model.device))
 
     def evaluate_together(
         self, recipes: Sequence[Recipe], stage: Stage, ids: ItemIds | None = None
@@ -119,6 +131,16 @@ class Evaluator:
                 measured = self.measure(recipes[number], stage, scores, planned) if ids is None else {}
                 evaluations[number] = Evaluation(scores, measured, seconds)
         return evaluations
+
+    def log_likelihoods(self, recipe: Recipe, texts: Sequence[str]) -> list[float]:
+        """Builds the model that `recipe` describes; log P of each text (natural, after its first token).
+
+        Raises:
+            MaterialiseError: the weights are not finite.
+            EvaluationError: a text is empty or too long, or a figure is not finite.
+        """
+        self._live.materialise(plan(recipe, self.spec.space.checkpoints))
+        return [figure for figure, _ in self._model.text_log_likelihoods(texts)]
 
     def measure(
         self, recipe: Recipe, stage: Stage, scores: Mapping[str, tuple[float, ...]], planned: Plan | None = None
@@ -149,6 +171,22 @@ class Evaluator:
             if not math.isfinite(estimate.mean):
                 raise EvaluationError(f"{label} is {estimate.mean}")
         return measured
+
+    def _scores(self, asked: Mapping[str, StagedItems]) -> dict[str, tuple[float, ...]]:
+        reset_peak(self._model.model.device)
+        whole = sum(len(group.items) for group in asked.values()) or 1
+        done = 0
+        scores = {}
+        for name, group in asked.items():
+            self._model.answered = partial(self._answered, done / whole, len(group.items) / whole)
+            work = partial(self._score, name, group, self._model)
+            scores[name] = with_less_memory(work, self._model.halve_batch)
+            done += len(group.items)
+            self.progressed(done / whole)
+        return scores
+
+    def _answered(self, before: float, share: float, part: float) -> None:
+        self.progressed(before + share * part)
 
     def _score(self, name: str, group: StagedItems, model: LanguageModel) -> tuple[float, ...]:
         scores = tuple(float(score) for score in group.task.score(model, group.items))

@@ -46,6 +46,11 @@ class Population:
         self._space = space
         self._resident = resident
 
+    @property
+    def has_adapters(self) -> bool:
+        """Whether there is a source that can be a low-rank change of the base."""
+        return bool(self._adapters)
+
     def ask(self, recipes: Sequence[Recipe], items: Mapping[str, StagedItems], score: Score) -> dict[int, Asked]:
         """What the candidates answered, by their places in `recipes`.
 

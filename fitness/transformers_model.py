@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from .tree_attention import deepest_tree, reads_trees
 
 _SCHEDULE_BYTES = 256 << 20
 _GENERATION_TOKENS = 2048
+_LEAST_BATCH = 64
 _LOGITS = 1 << 30
 """How many logits may exist at a time where the batch size is left to us (2 GiB in bfloat16)."""
 
@@ -36,9 +38,14 @@ class TransformersModel(LanguageModel):
         batch_tokens: tokens per forward pass, padding included (a longer sequence is run by itself). By default
             512 on the CPU, and elsewhere 8192 or fewer if the vocabulary is large.
 
+    Attributes:
+        answered: called while log-likelihoods are computed, with the share of the call's batches that are, in [0, 1].
+
     Raises:
         ConfigurationError: `batch_tokens` is not positive.
     """
+
+    answered: Callable[[float], None]
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_tokens: int | None = None
@@ -47,6 +54,7 @@ class TransformersModel(LanguageModel):
             raise ConfigurationError(f"batch_tokens is {batch_tokens}; it must be at least 1")
         self.model = model
         self.tokenizer = tokenizer
+        self.answered = lambda _share: None
         self._batch_tokens = batch_tokens
         self._tokens = TokenCache(model, tokenizer)
         self._schedules = ScheduleCache(_SCHEDULE_BYTES)
@@ -61,6 +69,17 @@ class TransformersModel(LanguageModel):
         if self.model.device.type == "cpu":
             return 512
         return max(min(8192, _LOGITS // int(self.model.config.get_text_config().vocab_size)), 512)
+
+    def halve_batch(self) -> bool:
+        """From now on half as many tokens a pass, because memory ran out; False if they are so few that it is no use.
+
+        Rounding may depend on the batch, so the last bits of scores may differ from those in larger batches.
+        """
+        if self.batch_tokens <= _LEAST_BATCH:
+            return False
+        self._batch_tokens = max(self.batch_tokens // 2, _LEAST_BATCH)
+        self._schedules = ScheduleCache(_SCHEDULE_BYTES)
+        return True
 
     def choice_log_likelihoods(self, requests: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
         """For each (prompt, continuations): log P(continuation | prompt) of every continuation, in order.
@@ -148,7 +167,8 @@ class TransformersModel(LanguageModel):
         return ForwardSchedule(forest, device, batch_tokens)
 
     def _figures(self, schedule: ForwardSchedule) -> npt.NDArray[np.float64]:
-        return schedule.run(self.model)
+        done = itertools.count()
+        return schedule.run(self.model, lambda _trees: self.answered(next(done) / len(schedule.batches)))
 
     def _continue(
         self, prompts: Sequence[Sequence[int]], max_tokens: int, stop: tuple[str, ...], room: int

@@ -16,10 +16,15 @@ EVALUATOR_VERSION = 2
 
 
 class EvaluationKeys:
-    """Hashes what a response depends on: the recipe with its checkpoints' contents, the items and rules, the device."""
+    """Hashes what a response depends on: the recipe with its checkpoints' contents, the items and rules, the device.
 
-    def __init__(self, evaluator: Evaluator) -> None:
+    Args:
+        device: where it is computed; default: the evaluator's.
+    """
+
+    def __init__(self, evaluator: Evaluator, device: str | None = None) -> None:
         self._evaluator = evaluator
+        self._device = device or str(evaluator.device)
         self._item_sets = cache(self._hash_items)
 
     def key(self, recipe: Recipe, stage: Stage, ids: ItemIds | None = None) -> str:
@@ -36,7 +41,7 @@ class EvaluationKeys:
                 "recipe": recipe.to_dict(),
                 "checkpoints": {reference: checkpoints[reference].fingerprint for reference in references},
                 "items": self._item_sets(stage) if ids is None else self._hash_items(stage, ids),
-                "device": str(self._evaluator.device),
+                "device": self._device,
             }
         )
 

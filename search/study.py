@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import registry
 from ..core.contracts import Executor
-from ..core.errors import ConfigurationError
+from ..core.errors import ConfigurationError, StorageError
 from ..core.fitness_spec import FULL, FitnessSpec
 from ..core.named_plugins import distributions_of
 from ..core.parsing import whole_number_of
@@ -21,6 +22,7 @@ from ..core.study_spec import DEFAULT_FINALISTS, StudySpec
 from ..storage import CandidateRecord, Store, StudyRecord
 from .candidate import Candidate, name_of
 from .goals import Goal
+from .leading import leading
 from .progress import Listener, silent
 from .ranking import front_of, ranked
 from .report import Report, report_of
@@ -29,12 +31,11 @@ from .reporter import Reporter
 if TYPE_CHECKING:  # what evaluates needs transformers, which takes seconds to import: too long just to look
     from ..fitness.evaluator import Evaluator
     from ..fitness.item_sets import StagedItems
-    from .estimated_scoring import EstimatedScoring
-    from .eval_keys import EvaluationKeys
     from .fitness_report import FitnessReport
-    from .scoring import Scoring
+    from .run import Run
     from .selection import Selection
 
+LOCAL = "local"
 DEFAULT_STORAGE = "sqlite:///heterosis.db"
 _VERSIONED = ("heterosis", "pymoo", "optuna", "cma", "cmaes", "numpy", "scipy", "torch", "transformers")
 
@@ -51,6 +52,7 @@ class Study:
         storage: database URL, or the path of an SQLite file.
         fitness: how candidates are scored in the search: `full` (every search item), `auto` or another estimator, or a
             mapping as in a study file.
+        steady_state: whether the optimizer is fed as results arrive, rather than with whole generations.
         options: for the optimizer.
 
     Raises:
@@ -69,6 +71,7 @@ class Study:
         finalists: int = DEFAULT_FINALISTS,
         device: str = "cpu",
         fitness: str | Mapping[str, Any] = FULL,
+        steady_state: bool | None = None,
         **options: Any,
     ) -> None:
         tasks = {name: task for goal in objectives for name, task in goal.tasks.items()}
@@ -80,6 +83,7 @@ class Study:
             fitness=FitnessSpec.from_dict(fitness, tasks, "fitness"),
             optimizer=optimizer,
             optimizer_options=options,
+            steady_state=steady_state,
             seed=seed,
             finalists=finalists,
             folder=space.relative_to or Path.cwd(),
@@ -103,6 +107,8 @@ class Study:
     def _set_up(self, spec: StudySpec, record: StudyRecord, store: Store, device: str) -> None:
         self.spec = spec
         self.store = store
+        self._executor: Executor | None = None
+        self._wanted: tuple[str, Mapping[str, Any]] | None = None
         self.record = record
         self._device = device
 
@@ -134,7 +140,13 @@ class Study:
         study._set_up(StudySpec.from_dict(content, folder, f"study {name!r}"), record, store, device)
         return study
 
-    def optimize(self, candidates: int | None = None, listener: Listener = silent) -> Study:
+    def optimize(
+        self,
+        candidates: int | None = None,
+        listener: Listener = silent,
+        workers: str = LOCAL,
+        **options: Any,
+    ) -> Study:
         """Searches until `candidates` proposals have been evaluated in all, going on where it was interrupted.
 
         Then the finalists are evaluated on validation items, and references and winner on test items, where there are
@@ -143,27 +155,31 @@ class Study:
         Args:
             candidates: from now on the study's budget; default: what it was before.
             listener: called with the progress after each evaluation.
+            workers: who evaluates: `local` (this process), `processes` (one process for each device of this machine),
+                `celery` (a fleet), or another executor plugin.
+            options: for the executor.
 
         Raises:
             CheckpointError: a checkpoint is missing, damaged, or has changed since the study began.
-            ConfigurationError, PluginError, OptimizerError, StorageError: see their messages.
+            ConfigurationError, PluginError, OptimizerError, StorageError: see their messages. The latter also where
+                another process runs this study.
         """
-        from .loop import SearchLoop
-
         budget = whole_number_of(self.spec.candidates if candidates is None else candidates, "candidates", at_least=1)
         self._note_models()
-        self.spec = replace(self.spec, candidates=budget)
-        self.record = self.store.studies.set_candidates(self.record.id, budget)
-        self.store.queue.reap(self.record.id, counted=False)
-        self.store.studies.set_state(self.record.id, "running")
-        try:
-            loop = SearchLoop(self.spec, self.record.id, self.store, self._scoring())
-            loop.run(budget, self._reporter("search", budget, listener))
-            self._select(listener)
-        except BaseException as error:
-            self.store.studies.set_state(self.record.id, "paused" if isinstance(error, KeyboardInterrupt) else "failed")
-            raise
-        self.store.studies.set_state(self.record.id, "complete")
+        with leading(self.store, self.record.id) as store:
+            self.spec = replace(self.spec, candidates=budget)
+            self.record = store.studies.set_candidates(self.record.id, budget)
+            try:
+                run = self._run(workers, options, store)
+                store.studies.set_state(self.record.id, "running")
+                run.loop.run(budget, self._reporter("search", budget, listener))
+                self._select(run.selection, listener)
+            except BaseException as error:
+                with suppress(StorageError):  # another leads since, or the database is gone; this error says more
+                    interrupted = isinstance(error, KeyboardInterrupt)
+                    store.studies.set_state(self.record.id, "paused" if interrupted else "failed")
+                raise
+            store.studies.set_state(self.record.id, "complete")
         return self
 
     def _note_models(self) -> None:
@@ -172,14 +188,14 @@ class Study:
             self.record.id, {reference: checkpoints[reference].fingerprint for reference in checkpoints}
         )
 
-    def _select(self, listener: Listener) -> None:
-        finalists = self._selection.finalists()
+    def _select(self, selection: Selection, listener: Listener) -> None:
+        finalists = selection.finalists()
         if not finalists:
             raise ConfigurationError(_all_failed(self.store.candidates.all(self.record.id, "bred")))
-        final = self._selection.validate(self._reporter("validation", len(finalists), listener))
-        if self._selection.has_stage("test"):
+        final = selection.validate(self._reporter("validation", len(finalists), listener))
+        if selection.has_stage("test"):
             whole = len(self.spec.space.references()) + 1
-            self._selection.test(final[0], self._reporter("test", whole, listener))
+            selection.test(final[0], self._reporter("test", whole, listener))
 
     @property
     def device(self) -> str:
@@ -202,10 +218,11 @@ class Study:
         Raises:
             ConfigurationError: there is none.
         """
-        records = self.store.candidates.all(self.record.id, "bred")
-        if not 0 <= number < len(records):
-            raise ConfigurationError(f"there is no candidate {number}; the study has {len(records)}, numbered from 0")
-        return self._candidate(records[number])
+        record = self.store.candidates.numbered(self.record.id, number)
+        if record is None:
+            known = self.store.candidates.count(self.record.id)
+            raise ConfigurationError(f"there is no candidate {number}; the study has {known}, numbered from 0")
+        return self._candidate(record)
 
     def front(self) -> list[Candidate]:
         """The candidates that no other dominates on the search items, in all objectives, watched ones included."""
@@ -256,13 +273,14 @@ class Study:
             from .fitness_check import check_generation
 
             self._note_models()
-            self.store.queue.reap(self.record.id, counted=False)
-            check_generation(self.record.id, self.store, self._estimated_scoring(), checked)
+            with leading(self.store, self.record.id) as store:
+                scoring = self._run(LOCAL, {}, store).estimated_scoring
+                check_generation(self.record.id, store, scoring, checked)
         return fitness_report(self.spec, self.record.id, self.store)
 
     def close(self) -> None:
         """Gives back what the executor holds, and closes the database."""
-        if "_executor" in self.__dict__:  # one that was never needed is not made for this
+        if self._executor is not None:
             self._executor.close()
         self.store.close()
 
@@ -279,35 +297,22 @@ class Study:
 
         return Evaluator(self.spec, self._device)
 
-    @cached_property
-    def _keys(self) -> EvaluationKeys:
+    def _run(self, workers: str, options: Mapping[str, Any], store: Store) -> Run:
+        """A run over the executor of last time if it is the same, whose workers are warm."""
         from .eval_keys import EvaluationKeys
+        from .run import Run
 
-        return EvaluationKeys(self._evaluator)
-
-    @cached_property
-    def _executor(self) -> Executor:
-        executor: Executor = registry.load("executors", "local")(self.store, self._evaluator)
-        return executor
-
-    def _scoring(self) -> Scoring:
-        """Made anew for each run: it is brought up to date by the loop."""
-        if self.spec.fitness is None:
-            from .full_scoring import FullScoring
-
-            return FullScoring(self.spec, self.store, self._executor, self._keys)
-        return self._estimated_scoring()
-
-    def _estimated_scoring(self) -> EstimatedScoring:
-        from .estimated_scoring import EstimatedScoring
-
-        return EstimatedScoring(self.spec, self.record.id, self.store, self._executor, self._keys, self._evaluator)
-
-    @cached_property
-    def _selection(self) -> Selection:
-        from .selection import Selection
-
-        return Selection(self.spec, self.record.id, self.store, self._executor, self._keys, self._evaluator)
+        wanted = (workers, dict(options))
+        if self._executor is None or self._wanted != wanted:
+            if self._executor is not None:
+                self._executor.close()
+                self._executor = None
+            self._executor = registry.load("executors", workers)(self.store, self._evaluator, **options)
+            self._wanted = wanted
+        # what computes in a fleet is not known when work is queued, so it is no part of what makes work equal
+        keys = EvaluationKeys(self._evaluator, self._device if workers == LOCAL else "fleet")
+        self._executor.recover(self.record.id)
+        return Run(self.spec, self.record.id, store, self._evaluator, self._executor, keys)
 
 
 def _stored(spec: StudySpec) -> dict[str, Any]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, Row, Select, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
 from ..core.errors import ConfigurationError, StorageError, did_you_mean
 from .driver_errors import storage_error
+from .pooling import pooled_engine
 from .uninterrupted import uninterrupted
 
 _READ_ONLY = "heterosis_read_only"
+_SINGLE = "heterosis_single"
 _SECRET_QUERY = {"password", "sslpassword"}
 
 
@@ -26,18 +28,22 @@ class Database:
     Attributes:
         engine: SQLAlchemy's; `read` and `write` are the way in.
         where: the URL as it may be shown, without passwords.
+        address: the whole URL, for other processes of this machine: never to be shown.
     """
 
     def __init__(self, url: URL, wait_seconds: float = 30.0) -> None:
         self.where = visible(url)
+        self.address = _absolute(url).render_as_string(hide_password=False)
         self._secrets = tuple(_secrets(url))
         if url.get_backend_name() == "sqlite":
             self.engine = _sqlite_engine(url, wait_seconds)
             self._reader = self.engine.execution_options(**{_READ_ONLY: True})
+            self._single = self.engine.execution_options(**{_SINGLE: True})
         else:
             self.engine = _postgresql_engine(url)
             # One snapshot for all the queries of a read, as SQLite gives by itself.
             self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -50,6 +56,15 @@ class Database:
         """
         with uninterrupted(), self.translated(), self._reader.connect() as connection:
             yield connection
+
+    def rows(self, query: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+        """What one query gives: alone it sees one state of the database anyway, and needs no transaction around it.
+
+        Raises:
+            StorageError: as `read`.
+        """
+        with uninterrupted(), self.translated(), self._single.connect() as connection:
+            return connection.execute(query, values or {}).all()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -118,6 +133,12 @@ def visible(url: URL) -> str:
     return url.set(query=hidden).render_as_string(hide_password=True)
 
 
+def _absolute(url: URL) -> URL:
+    if url.get_backend_name() != "sqlite":
+        return url
+    return url.set(database=str(Path(str(url.database)).resolve()))
+
+
 def _secrets(url: URL) -> Iterator[str]:
     if url.password:
         yield str(url.password)
@@ -139,15 +160,16 @@ def _sqlite_engine(url: URL, wait_seconds: float) -> Engine:
     def begin(connection: Connection) -> None:
         # A transaction that reads first and then writes fails at once if another has written meanwhile, whatever the
         # timeout; one that takes the write lock first waits for its turn.
-        read_only = connection.get_execution_options().get(_READ_ONLY, False)
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        if not options.get(_SINGLE, False):
+            connection.exec_driver_sql("BEGIN" if options.get(_READ_ONLY, False) else "BEGIN IMMEDIATE")
 
     return engine
 
 
 def _postgresql_engine(url: URL) -> Engine:
     try:
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+        return pooled_engine(url)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"{visible(url)} needs psycopg, which is missing: pip install 'heterosis[postgresql]'"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
 
 from ..core.errors import StorageError
 from .claims import Chooser, claim_row, waiting_for
@@ -72,11 +72,17 @@ class Queue:
         Raises:
             StorageError: there is none with this id.
         """
-        with self._database.read() as connection:
-            row = connection.execute(select(evaluations).where(evaluations.c.id == evaluation_id)).one_or_none()
-        if row is None:
+        rows = self._database.rows(_BY_ID, {"ids": [evaluation_id]})
+        if not rows:
             raise StorageError(f"there is no evaluation with id {evaluation_id} in {self._database.where}")
-        return evaluation_record(row)
+        return evaluation_record(rows[0])
+
+    def several(self, evaluation_ids: Sequence[str]) -> list[EvaluationRecord]:
+        """Those with these ids, in the order of the ids; what there is not is left out."""
+        with self._database.read() as connection:
+            rows = [row for ids in _portions(evaluation_ids) for row in connection.execute(_BY_ID, {"ids": list(ids)})]
+        known = {row.id: evaluation_record(row) for row in rows}
+        return [known[evaluation_id] for evaluation_id in evaluation_ids if evaluation_id in known]
 
     def pending(self, study_id: str, stage: Stage | None = None) -> list[EvaluationRecord]:
         """A study's evaluations that are queued or running, in the order they were queued."""
@@ -89,6 +95,12 @@ class Queue:
             query = query.where(evaluations.c.stage == stage)
         with self._database.read() as connection:
             return [evaluation_record(row) for row in connection.execute(query.order_by(evaluations.c.id))]
+
+    def company(self, first_id: str) -> list[EvaluationRecord]:
+        """Those that are computed together with this one, itself included, in the order that they were queued."""
+        query = select(evaluations).where(evaluations.c.company == first_id).order_by(evaluations.c.id)
+        with self._database.read() as connection:
+            return [evaluation_record(row) for row in connection.execute(query)]
 
     def states(self, evaluation_ids: Sequence[str]) -> dict[str, str]:
         """The state of each, by id."""
@@ -135,6 +147,22 @@ class Queue:
                 query = select(evaluations).where(evaluations.c.id.in_(ids), evaluations.c.state == "queued", untold)
                 found += [evaluation_record(row) for row in connection.execute(query)]
         return sorted(found, key=lambda record: (-record.priority, record.id))
+
+    def announced(self, evaluation_ids: Sequence[str], again_after: float) -> int:
+        """How many of them are queued and workers were told of, less than `again_after` seconds ago."""
+        with self._database.read() as connection:
+            long_ago = self._database.now(connection) - timedelta(seconds=again_after)
+            lately = and_(evaluations.c.state == "queued", evaluations.c.published_at >= long_ago)
+            return sum(
+                connection.scalars(select(func.count()).where(evaluations.c.id.in_(ids), lately)).one()
+                for ids in _portions(evaluation_ids)
+            )
+
+    def study_of(self, evaluation_id: str) -> str:
+        """The id of the study that an evaluation belongs to."""
+        query = select(candidates.c.study_id).join(evaluations, evaluations.c.candidate_id == candidates.c.id)
+        with self._database.read() as connection:
+            return str(connection.scalars(query.where(evaluations.c.id == evaluation_id)).one())
 
     def published(self, evaluation_ids: Sequence[str]) -> None:
         """Notes that workers were told of these."""
@@ -286,3 +314,7 @@ def _take_back(connection: Connection, now: Any, seen: Any, counted: bool) -> bo
 
 def _portions(ids: Sequence[str], size: int = 500) -> list[Sequence[str]]:
     return [ids[first : first + size] for first in range(0, len(ids), size)]
+
+
+# Built once: building a statement takes as long as executing it.
+_BY_ID = select(evaluations).where(evaluations.c.id.in_(bindparam("ids", expanding=True)))

@@ -195,6 +195,7 @@ Index(
     postgresql_where=evaluations.c.state == "running",
 )
 Index("ix_evaluations_finished_at", evaluations.c.finished_at)
+Index("ix_evaluations_company", evaluations.c.company)
 Index(
     "ix_evaluations_failed",
     evaluations.c.finished_at,

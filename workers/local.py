@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from ..core.contracts import Executor
-from ..core.errors import CheckpointError, ConfigurationError, EvaluationError, MaterialiseError, StorageError
+from ..core.errors import ConfigurationError, StorageError
 from ..core.recipe import Recipe
-from ..fitness.evaluator import Evaluation, Evaluator
-from ..storage import EvaluationRecord, ItemSet, Responses, Store, this_process
+from ..fitness.evaluator import Evaluator
+from ..storage import EvaluationRecord, Heartbeat, Store, this_process
+from .evaluating import TOGETHER, Company, evaluate, evaluate_together
+from .known import known_scores
+from .outcome import Failure, Outcome
+from .recording import record_outcome
 
-LEASE_SECONDS = 3600.0
-"""Nobody extends it while this process computes; that the process has died is seen at once on its own host."""
-
-TOGETHER = 8
-"""How many evaluations in a row may be computed together; their results are recorded when all of them are there."""
-
-_FAILURES = {MaterialiseError: "weights", EvaluationError: "scores", MemoryError: "memory"}
+LEASE_SECONDS = 60.0
 
 
 class LocalExecutor(Executor):
@@ -31,49 +30,62 @@ class LocalExecutor(Executor):
     that was interrupted must go on as if it had not been.
     """
 
-    def __init__(self, store: Store, evaluator: Evaluator) -> None:
+    def __init__(self, store: Store, evaluator: Evaluator, **options: Any) -> None:
+        if options:
+            raise ConfigurationError(
+                f"the executor `local` has no option {next(iter(options))!r}; it works here, alone"
+            )
         self._store = store
         self._evaluator = evaluator
         self._owner = this_process()
-        self._group: list[str] = []
-        self._found: dict[str, Evaluation | None] = {}
+        self._groups: deque[deque[str]] = deque()
+        self._group: tuple[str, ...] = ()
+        self._company: Company | None = None
 
-    def run(self, evaluation_ids: Sequence[str]) -> Iterator[str]:
-        """Evaluates in groups, and records one after the other; yields each id when its result is recorded."""
+    def submit(self, evaluation_ids: Sequence[str]) -> None:
+        """Puts them in line, in groups; see the contract."""
         for first in range(0, len(evaluation_ids), TOGETHER):
-            self._group, self._found = list(evaluation_ids[first : first + TOGETHER]), {}
-            for evaluation_id in self._group:
-                record = self._store.queue.get(evaluation_id)
-                if record.state in ("queued", "running"):
-                    self._run(record)
-                yield evaluation_id
+            self._groups.append(deque(evaluation_ids[first : first + TOGETHER]))
+
+    def wait(self) -> list[str]:
+        """Evaluates the next one; see the contract."""
+        if not self._groups:
+            return []
+        waiting = self._groups[0]
+        if not self._group:
+            self._group, self._company = tuple(waiting), None
+        record = self._store.queue.get(waiting[0])
+        if record.state in ("queued", "running"):
+            try:
+                self._run(record)
+            except BaseException:
+                self._groups.clear()
+                self._group = ()
+                raise
+        waiting.popleft()
+        if not waiting:
+            self._groups.popleft()
+            self._group = ()
+        return [record.id]
+
+    def recover(self, study_id: str) -> None:
+        """Takes back what a former process of this study held; it does not count as an attempt."""
+        self._groups.clear()
+        self._group = ()
+        self._store.queue.reap(study_id, counted=False)
 
     def _run(self, record: EvaluationRecord) -> None:
         try:
             attempt = self._store.queue.claim(record.id, self._owner, LEASE_SECONDS)
             if attempt is not None:
-                self._record(record, attempt)
+                with Heartbeat(lambda: self._store.queue.beat(record.id, attempt, LEASE_SECONDS), LEASE_SECONDS):
+                    found = self._evaluate(record)
+                record_outcome(self._store, record.id, attempt, found)
                 return
         except BaseException:
             self._hand_back(record.id)
             raise
         self._explain(record)
-
-    def _record(self, record: EvaluationRecord, attempt: int) -> None:
-        try:
-            evaluation = self._evaluate(record)
-        except (CheckpointError, ConfigurationError, StorageError):
-            raise
-        except Exception as error:  # a plugin may fail in any way; the study goes on
-            kind = next((word for kind, word in _FAILURES.items() if isinstance(error, kind)), "plugin")
-            reason = str(error) if kind != "plugin" else repr(error)
-            self._store.results.fail(record.id, attempt, kind, reason)
-            return
-        responses = [
-            Responses(name, ItemSet.of(group.task.rule, group.items), evaluation.scores[name])
-            for name, group in self._evaluator.asked(record.stage, record.items).items()
-        ]
-        self._store.results.finish(record.id, attempt, responses, evaluation.measured, evaluation.seconds)
 
     def _hand_back(self, evaluation_id: str) -> None:
         """Asks the database what is held: an interruption may have come before the number of the attempt was known."""
@@ -81,46 +93,25 @@ class LocalExecutor(Executor):
         if held.state == "running" and held.lease_owner == self._owner:
             self._store.queue.release(held.id, held.attempt)
 
-    def _evaluate(self, record: EvaluationRecord) -> Evaluation:
+    def _evaluate(self, record: EvaluationRecord) -> Outcome | Failure:
         recipe = self._recipe(record)
-        earlier = self._earlier(record)
-        if earlier is not None:
-            return earlier
-        known = self._store.results.find_responses(record.eval_key, besides=record.id)
-        if known is None:
-            return self._in_company(record) or self._evaluator.evaluate(recipe, record.stage, record.items)
-        scores = {name: answered.scores for name, answered in known.items()}
-        measured = self._evaluator.measure(recipe, record.stage, scores) if record.items is None else {}
-        return Evaluation(scores, measured, {})
+        scores = known_scores(self._store, record)
+        company = {} if scores is not None else self._computed_together(record)
+        mine = company.get(self._group.index(record.id))
+        return evaluate(self._evaluator, recipe, record.stage, record.items, scores, mine)
 
-    def _earlier(self, record: EvaluationRecord) -> Evaluation | None:
-        """What came of it if the candidate has answered all of these items in other parts; None if not."""
-        if record.items is None:
-            return None
-        answered = {
-            task: dict(zip(responses.item_set.item_ids, responses.scores, strict=True))
-            for task, responses in self._store.results.responses(record.candidate_id, record.stage).items()
-        }
-        if any(id_ not in answered.get(task, ()) for task, ids in record.items.items() for id_ in ids):
-            return None
-        scores = {task: tuple(answered[task][id_] for id_ in ids) for task, ids in record.items.items()}
-        return Evaluation(scores, {}, {})
-
-    def _in_company(self, record: EvaluationRecord) -> Evaluation | None:
-        """What came of it when its group was computed together, which is now if it has not been; None if nothing."""
-        if record.stage != "search":  # later stages have many items for few candidates, where company gains nothing
-            return None
-        if not self._found and len(self._group) > 1:
-            records = [self._store.queue.get(evaluation_id) for evaluation_id in self._group]
-            if any(other.items != record.items for other in records):
-                return None
-            recipes = [self._recipe(other) for other in records]
-            found = self._evaluator.evaluate_together(recipes, record.stage, record.items)
-            self._found = dict(zip(self._group, found, strict=True))
-        return self._found.get(record.id)
+    def _computed_together(self, record: EvaluationRecord) -> Company:
+        if self._company is None:
+            self._company = {}
+            records = self._store.queue.several(self._group)
+            if all((other.items, other.stage) == (record.items, record.stage) for other in records):
+                recipes = self._store.candidates.recipes([other.candidate_id for other in records])
+                company = [Recipe.from_dict(recipes[other.candidate_id]) for other in records]
+                self._company = evaluate_together(self._evaluator, company, record.stage, record.items)
+        return self._company
 
     def _recipe(self, record: EvaluationRecord) -> Recipe:
-        return Recipe.from_dict(self._store.candidates.get(record.candidate_id).recipe)
+        return Recipe.from_dict(self._store.candidates.recipes([record.candidate_id])[record.candidate_id])
 
     def _explain(self, record: EvaluationRecord) -> NoReturn:
         holder = self._store.queue.get(record.id).lease_owner

@@ -47,7 +47,7 @@ class WorkerMetrics:
 
         Args:
             outcome: as recorded in `attempts`, or `fenced`: another had taken over, and the result was discarded.
-            seconds: by phase: `load`, `merge`, `score`.
+            seconds: by phase: `merge`, `score`.
             items: how many items were asked; their rate is `rate(heterosis_items_total[1m])`.
         """
         if self._definitions is None:
@@ -58,6 +58,11 @@ class WorkerMetrics:
             self._definitions.phases.labels(phase).observe(duration)
         if outcome == "lost":
             self._definitions.lost.inc()
+
+    def loaded(self, seconds: float) -> None:
+        """A study was loaded."""
+        if self._definitions is not None:
+            self._definitions.phases.labels("load").observe(seconds)
 
     def beat(self, outcome: Beat | bool) -> None:
         """The lease was extended (`kept`, True), could not be (`failed`, False), or is another's (`fenced`)."""

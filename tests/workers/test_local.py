@@ -134,8 +134,8 @@ def test_an_interruption_at_the_end_of_a_transaction_leaves_nothing_held(step, b
     owner = bench.store.queue if step == "claim" else bench.store.results
     ended = getattr(owner, step)
 
-    def interrupted(*arguments):
-        ended(*arguments)
+    def interrupted(*arguments, **named):
+        ended(*arguments, **named)
         raise KeyboardInterrupt
 
     candidates = bench.propose(HALF)

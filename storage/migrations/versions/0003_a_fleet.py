@@ -37,6 +37,7 @@ def upgrade() -> None:
         )
     _create_partial_indexes()
     op.create_index("ix_evaluations_finished_at", "evaluations", ["finished_at"])
+    op.create_index("ix_evaluations_company", "evaluations", ["company"])
     op.create_index(
         "ix_evaluations_failed",
         "evaluations",
@@ -91,6 +92,7 @@ def downgrade() -> None:
         for column in ("log_tail", "peak_bytes", "exit_signal"):
             table.drop_column(column)
     op.drop_index("ix_evaluations_failed", "evaluations")
+    op.drop_index("ix_evaluations_company", "evaluations")
     op.drop_index("ix_evaluations_finished_at", "evaluations")
     _drop_partial_indexes()
     with op.batch_alter_table("evaluations") as table:

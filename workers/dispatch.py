@@ -1,0 +1,145 @@
+"""What executors share whose workers are other processes: they announce, wait, take back, and announce again.
+
+The database is the queue of record: workers claim there, and whatever is announced is only to wake them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from ..core.contracts import Executor
+from ..core.errors import BrokerError, ConfigurationError
+from ..fitness.evaluator import Evaluator
+from ..storage import EvaluationRecord, Store
+from ..storage.queue import LEASE_SECONDS
+from .evaluating import TOGETHER
+from .memory import foreseen_bytes
+from .memory_classes import class_of
+from .worker import REFUSED
+
+PUBLISH_AGAIN_LEASES = 2.0
+_LOOKS = (0.002, 0.1)
+"""Seconds between looks at the database, at first and at last."""
+_TEND_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+class FleetExecutor(Executor):
+    """Has workers evaluate, which come and go; a study goes on as long as any is there, and waits as long as none is.
+
+    Args:
+        priority: of two studies on one fleet, that of the higher number comes first.
+        lease_seconds: of the workers' claims.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(
+        self, store: Store, evaluator: Evaluator, *, priority: int = 0, lease_seconds: float = LEASE_SECONDS
+    ) -> None:
+        self._store = store
+        self._evaluator = evaluator
+        self._priority = priority
+        self._lease_seconds = lease_seconds
+        self._need_bytes: int | None = None
+        self._outstanding: dict[str, None] = {}
+        self._tended = 0.0
+        self._look = _LOOKS[0]
+
+    @abstractmethod
+    def _publish(self, records: Sequence[EvaluationRecord]) -> None:
+        """Wakes workers for these.
+
+        Raises:
+            BrokerError: they cannot be reached now; it is tried again later.
+        """
+
+    @abstractmethod
+    def _tend(self) -> None:
+        """Called about once a second while the executor waits: looks after workers that are its own."""
+
+    @property
+    def slots(self) -> int:
+        """As many as there are workers; at least one, which may come yet."""
+        return max(sum(worker.state == "up" for worker in self._store.workers.live()), 1)
+
+    def submit(self, evaluation_ids: Sequence[str]) -> None:
+        """Gives them to workers: each alone, or in groups where candidates can be computed together."""
+        for first in range(0, len(evaluation_ids), TOGETHER):
+            self._assign(evaluation_ids[first : first + TOGETHER])
+        self._outstanding.update(dict.fromkeys(evaluation_ids))
+        self._announce()
+
+    def wait(self) -> list[str]:
+        """Those that are over; see the contract. Meanwhile it takes back what dead workers held."""
+        while self._outstanding:
+            states = self._store.queue.states(list(self._outstanding))
+            over = [id_ for id_, state in states.items() if state not in ("queued", "running")]
+            if over:
+                for evaluation_id in over:
+                    del self._outstanding[evaluation_id]
+                self._look = _LOOKS[0]
+                self._announce()
+                return over
+            now = time.monotonic()
+            if now - self._tended > _TEND_SECONDS:
+                self._tended = now
+                self._store.queue.reap()
+                self._tend()
+                self._announce()
+                self._check_refusals()
+            time.sleep(self._look)
+            self._look = min(self._look * 1.5, _LOOKS[1])
+        return []
+
+    def recover(self, study_id: str) -> None:
+        """Takes back what dead workers held."""
+        self._outstanding.clear()
+        self._store.queue.reap()
+
+    def _assign(self, group: Sequence[str]) -> None:
+        if self._need_bytes is None:
+            self._need_bytes = foreseen_bytes(self._evaluator.spec)
+        company = group[0] if len(group) > 1 and self._evaluator.computes_together and self._alike(group) else None
+        self._store.queue.assign(group, class_of(self._need_bytes), self._need_bytes, self._priority, company=company)
+
+    def _alike(self, group: Sequence[str]) -> bool:
+        records = [self._store.queue.get(evaluation_id) for evaluation_id in group]
+        first = records[0]
+        return all((one.stage, one.items) == (first.stage, first.items) for one in records)
+
+    def _announce(self) -> None:
+        """Publishes what workers were not told of: not more than they can begin soon, the rest as results come."""
+        again = PUBLISH_AGAIN_LEASES * self._lease_seconds
+        untold = self._store.queue.unpublished(list(self._outstanding), again)
+        if not untold:
+            return
+        window = max(2 * self.slots - self._store.queue.announced(list(self._outstanding), again), 0)
+        chosen = untold[:window]
+        if not chosen:
+            return
+        try:
+            self._publish(chosen)
+        except BrokerError as error:
+            _log.warning("%s", error)
+            return
+        self._store.queue.published([record.id for record in chosen])
+
+    def _check_refusals(self) -> None:
+        """Where every worker there is has refused the study, waiting is no use."""
+        live = [worker for worker in self._store.workers.live() if worker.state == "up"]
+        if not live or not self._outstanding:
+            return
+        study_id = self._store.queue.study_of(next(iter(self._outstanding)))
+        refused = {event.subject_id: event.payload["reason"] for event in self._store.events.of_type(study_id, REFUSED)}
+        if all(worker.id in refused for worker in live):
+            raise ConfigurationError(f"no worker can evaluate this study. {live[0].host}: {refused[live[0].id]}")
+
+
+def unknown_option(kind: str, options: dict[str, Any]) -> ConfigurationError:
+    """The error for an option that an executor does not have."""
+    return ConfigurationError(f"the executor {kind!r} has no option {next(iter(options))!r}")

@@ -1,0 +1,182 @@
+"""A worker: claims evaluations for one device, has a process of its own compute them, and records what came of them.
+
+It is the supervisor: it holds the leases and computes nothing, so that no kernel that hangs or crashes takes them down.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..core.errors import StorageError
+from ..storage import Claim, Store, StudyRecord, Waiting, WorkerRecord, this_process
+from . import logs
+from .choosing import Choosing
+from .evaluation_process import ChildLostError, EvaluationProcess
+from .holding import Holding
+from .metrics import WorkerMetrics
+from .outcome import from_json
+from .requests import request_for
+from .schedulers.by_name import make
+from .settings import WorkerSettings
+from .telemetry import span
+
+REFUSED = "worker.refused"
+"""The type of the event that tells why a worker cannot evaluate a study."""
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Works for the studies of one database on one device.
+
+    Attributes:
+        record: as registered when it came up.
+        metrics: what it counts.
+    """
+
+    def __init__(self, store: Store, settings: WorkerSettings, metrics: WorkerMetrics | None = None) -> None:
+        from .. import __version__
+
+        self._store = store
+        self._settings = settings
+        self._owner = this_process()
+        self.record: WorkerRecord = store.workers.register(
+            self._owner,
+            platform.node(),
+            os.getpid(),
+            __version__,
+            settings.kind,
+            settings.queues,
+            settings.described,
+        )
+        self.metrics = metrics or WorkerMetrics(self.record.id, settings.device, __version__)
+        self._choosing = Choosing(store, make(settings.scheduler, settings.scheduler_options), self.record)
+        threads = {} if settings.threads is None else {"OMP_NUM_THREADS": str(settings.threads)}
+        self._process = EvaluationProcess(settings.device, settings.memory_bytes, settings.host_limit_bytes, threads)
+        self._refused: dict[str, str] = {}
+        self._environments: dict[str, str] = {}
+        self._draining = threading.Event()
+        self._hand_back_at: float | None = None
+        self._working = threading.Lock()
+        self._idle_since = time.monotonic()
+        self._taken: Waiting | None = None
+        self.last_claim = time.monotonic()
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long it has been without work; 0 while it works."""
+        return 0.0 if self._working.locked() else time.monotonic() - self._idle_since
+
+    def work_one(self, evaluation_id: str | None = None) -> bool:
+        """Claims what suits it best of what waits, evaluates it, and records what came of it.
+
+        Args:
+            evaluation_id: what it was woken for; which evaluation it takes is decided by what waits, not by this.
+
+        Returns:
+            False if there was nothing to be had.
+
+        Raises:
+            StorageError: the database cannot be reached; try again later.
+        """
+        if self._draining.is_set() or self._store.workers.seen(self.record.id) != "up":
+            return False
+        self._choosing.look()
+        with self._working:
+            claims = self._store.queue.take(
+                self._owner,
+                self._settings.queues,
+                self._choose,
+                self._settings.lease_seconds,
+                besides=self._refused,
+                studies=self._settings.studies,
+            )
+            if not claims:
+                return False
+            self.last_claim = time.monotonic()
+            assert self._taken is not None
+            study = self._store.studies.with_id(self._taken.study_id)
+            try:
+                self._work(study, claims)
+            finally:
+                self._idle_since = time.monotonic()
+            self._choosing.evaluated(self._taken)
+            return True
+
+    def drain(self, grace_seconds: float) -> None:
+        """Takes nothing more; what runs is finished, or handed back after the grace. From any thread; does not wait."""
+        if self._draining.is_set():
+            return
+        self._hand_back_at = time.monotonic() + grace_seconds
+        self._draining.set()
+        try:
+            self._store.workers.move(self.record.id, "draining", "asked to end")
+        except StorageError as error:
+            _log.warning("%s", error)
+
+    def stop(self, reason: str = "asked to end") -> None:
+        """Ends the evaluating process, and notes that this worker is gone."""
+        self._process.end()
+        try:
+            self._store.workers.move(self.record.id, "gone", reason)
+        except StorageError as error:
+            _log.warning("%s", error)
+
+    def _choose(self, waiting: Sequence[Waiting]) -> Waiting | None:
+        self._taken = self._choosing.choose(waiting)
+        return self._taken
+
+    def _work(self, study: StudyRecord, claims: Sequence[Claim]) -> None:
+        first = claims[0].evaluation
+        ids = {"study": study.name, "evaluation": first.id, "attempt": claims[0].attempt}
+        self._store.workers.began(self.record.id, first.id)
+        with logs.context(**ids), span("evaluate", **ids):
+            holding = Holding(self._store, claims, self._settings.lease_seconds, self.metrics, self._alive)
+            with holding:
+                try:
+                    self._evaluate(study, holding)
+                except ChildLostError as lost:
+                    if lost.ending.outcome != "released":
+                        _log.warning("the evaluating process: %s %s", lost.ending.outcome, lost.ending.exit_signal)
+                    holding.lose(lost.ending)
+                except BaseException:
+                    holding.release()
+                    raise
+            self._store.workers.ended(self.record.id, holding.done, holding.failed)
+
+    def _evaluate(self, study: StudyRecord, holding: Holding) -> None:
+        request = request_for(self._store, self._settings, study, holding.claims)
+        for reply in self._ask(request.content, holding):
+            if "progress" in reply:
+                holding.progress = reply["progress"]
+            elif "loaded" in reply:
+                self._environments[study.id] = self._store.environments.record(reply["loaded"])
+                self.metrics.loaded(reply["seconds"])
+            elif "refused" in reply:
+                self._refuse(study, reply["reason"])
+                holding.release()
+            elif "outcome" in reply:
+                found = from_json(reply["outcome"])
+                claim = request.wanted[reply["place"]]
+                holding.record(claim, found, self._environments.get(study.id), self._process.log_tail)
+
+    def _ask(self, request: Mapping[str, Any], holding: Holding) -> Iterator[dict[str, Any]]:
+        return self._process.ask(request, lambda: self._may_go_on(holding), self._settings.limit_seconds)
+
+    def _may_go_on(self, holding: Holding) -> bool:
+        overdue = self._hand_back_at is not None and time.monotonic() > self._hand_back_at
+        return holding.held and not overdue
+
+    def _alive(self) -> None:
+        self._store.workers.seen(self.record.id)
+
+    def _refuse(self, study: StudyRecord, reason: str) -> None:
+        _log.warning("this worker cannot evaluate the study %s: %s", study.name, reason)
+        self._refused[study.id] = reason
+        self._store.events.note(study.id, REFUSED, self.record.id, {"reason": reason, "worker": self._owner})
