@@ -10,14 +10,17 @@ from .best import best
 from .boundary import Commands
 from .check import check
 from .doctor import doctor
+from .events import events
 from .export import export
 from .fitness import fitness
 from .front import front
 from .lineage import lineage
 from .plugins import plugins
+from .queue import queue
 from .run import resume, run
 from .statistics import statistics
 from .status import status
+from .workers import workers
 
 app = typer.Typer(
     name="heterosis",
@@ -29,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-SEARCH, LOOK, TAKE, MACHINE = "Search", "Look", "Take", "This machine"
+SEARCH, LOOK, TAKE, FLEET, MACHINE = "Search", "Look", "Take", "Fleet", "This machine"
 
 app.command(rich_help_panel=SEARCH)(check)
 app.command(rich_help_panel=SEARCH)(run)
@@ -40,6 +43,9 @@ app.command(rich_help_panel=LOOK)(front)
 app.command(rich_help_panel=LOOK)(lineage)
 app.command(rich_help_panel=LOOK)(fitness)
 app.command(rich_help_panel=TAKE)(export)
+app.command(rich_help_panel=FLEET)(queue)
+app.command(rich_help_panel=FLEET)(workers)
+app.command(rich_help_panel=FLEET)(events)
 app.command(rich_help_panel=MACHINE)(statistics)
 app.command(rich_help_panel=MACHINE)(plugins)
 app.command(rich_help_panel=MACHINE)(doctor)

@@ -40,6 +40,11 @@ class Events:
         with self._database.read() as connection:
             return [event_record(row) for row in connection.execute(query)][::-1]
 
+    def types(self) -> list[str]:
+        """The types of the events that there are, sorted."""
+        with self._database.read() as connection:
+            return sorted(connection.scalars(select(events.c.type).distinct()))
+
     def feed(self, after: int = 0, study_id: str | None = None, types: Collection[str] = ()) -> EventFeed:
         """Follows the journal from the event with the id `after` on."""
         return EventFeed(self._database, after, study_id, types)

@@ -26,7 +26,7 @@ from .monitor_records import (
     WorkerSeen,
 )
 from .seen_workers import owner_place, seen_workers
-from .tables import attempts, candidates, evaluations, studies
+from .tables import attempts, candidates, evaluations, studies, workers
 from .workers import SILENT_SECONDS
 
 _LATEST = 200
@@ -53,16 +53,16 @@ class Monitor:
         """
         with self._database.read() as connection:
             now = self._database.now(connection)
-            workers = seen_workers(connection, now, silent_seconds, gone=0)
-            running = _running(connection, now, {worker.owner: worker for worker in workers})
-            depths = _depths(connection, [worker for worker in workers if worker.state == "up"])
+            present = seen_workers(connection, now, silent_seconds, gone=0)
+            running = _running(connection, now, {worker.owner: worker for worker in present})
+            depths = _depths(connection, [worker for worker in present if worker.state == "up"])
             return FleetView(
                 at=now,
                 depths=tuple(depths),
                 running=tuple(running),
-                workers=tuple(workers),
+                workers=tuple(present),
                 throughput=_throughput(connection, now),
-                outlook=_outlook(connection, now, depths, running, workers),
+                outlook=_outlook(connection, now, depths, running, present),
                 failures=tuple(_failures(connection, now, failures)),
                 quarantined=tuple(_quarantined(connection, now, failures)),
             )
@@ -101,13 +101,18 @@ class Monitor:
             return _throughput(connection, self._database.now(connection))
 
     def names(self, ids: Sequence[str]) -> dict[str, str]:
-        """`candidate 17` (or a reference's label) for those of the ids that are an evaluation's or a candidate's."""
+        """What people call those of the ids that are an evaluation's, a candidate's or a worker's.
+
+        `candidate 17`, or a reference's label; `host:pid`.
+        """
         known = (candidates.c.number, candidates.c.label)
         of_evaluations = select(evaluations.c.id, *known).join(candidates).where(evaluations.c.id.in_(tuple(ids)))
         of_candidates = select(candidates.c.id, *known).where(candidates.c.id.in_(tuple(ids)))
+        of_workers = select(workers.c.id, workers.c.host, workers.c.pid).where(workers.c.id.in_(tuple(ids)))
         with self._database.read() as connection:
             rows = [row for query in (of_evaluations, of_candidates) for row in connection.execute(query)]
-        return {row.id: _name(row) for row in rows}
+            places = {row.id: f"{row.host}:{row.pid}" for row in connection.execute(of_workers)}
+        return {row.id: _name(row) for row in rows} | places
 
 
 def _depths(connection: Connection, live: Sequence[WorkerSeen]) -> list[QueueDepth]:
@@ -123,11 +128,11 @@ def _depths(connection: Connection, live: Sequence[WorkerSeen]) -> list[QueueDep
     ]
 
 
-def _running(connection: Connection, now: datetime, workers: Mapping[str, WorkerSeen]) -> list[RunningEvaluation]:
+def _running(connection: Connection, now: datetime, present: Mapping[str, WorkerSeen]) -> list[RunningEvaluation]:
     query = _subjects().where(evaluations.c.state == _RUNNING).order_by(evaluations.c.started_at, evaluations.c.id)
     found = []
     for row in connection.execute(query):
-        worker = workers.get(row.worker)
+        worker = present.get(row.worker)
         host, pid = (worker.host, worker.pid) if worker else owner_place(row.worker)
         found.append(
             RunningEvaluation(
@@ -165,7 +170,7 @@ def _outlook(
     now: datetime,
     depths: Sequence[QueueDepth],
     running: Sequence[RunningEvaluation],
-    workers: Sequence[WorkerSeen],
+    present: Sequence[WorkerSeen],
 ) -> Outlook:
     query = (
         select(evaluations.c.seconds_json, evaluations.c.started_at, evaluations.c.finished_at)
@@ -179,7 +184,7 @@ def _outlook(
         for row in connection.execute(query)
     ]
     mean = sum(each) / len(each) if each else None
-    at_work = {worker.owner for worker in workers if worker.state == "up"} | {one.worker for one in running}
+    at_work = {worker.owner for worker in present if worker.state == "up"} | {one.worker for one in running}
     left = sum(depth.queued for depth in depths) + sum(1 - (one.progress or 0.0) for one in running)
     if not left:
         return Outlook(mean, len(at_work), 0.0)
