@@ -34,6 +34,10 @@ class StorageError(HeterosisError):
     """A database or a disk that refuses to read or to write."""
 
 
+class BrokerError(HeterosisError):
+    """A broker that does not answer, or refuses; what was to be sent can be sent again later."""
+
+
 class OptimizerError(HeterosisError):
     """An optimizer that was used out of turn, or that cannot work in the space it was given."""
 
