@@ -39,7 +39,13 @@ class ValkeyServer:
 
     def start(self) -> None:
         """Starts it, empty."""
-        options = {"port": str(self.port), "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": str(self._folder)}
+        options = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "save": "",
+            "appendonly": "no",
+            "dir": str(self._folder),
+        }
         line = [str(self._binary), *(word for key, value in options.items() for word in (f"--{key}", value))]
         self._process = subprocess.Popen(line, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
         deadline = time.monotonic() + _START_SECONDS
