@@ -10,10 +10,9 @@ WINDOW_SECONDS = 30.0
 """By default, nobody is overtaken for affinity by what came more than so many seconds later."""
 
 
-def peers(first: Work, others: Sequence[Work], window_seconds: float) -> list[Work]:
-    """Those that may go before `first`: of its priority, and queued no more than `window_seconds` after it."""
-    latest = first.waited_seconds - window_seconds
-    return [work for work in others if work.priority == first.priority and work.waited_seconds >= latest]
+def may_overtake(work: Work, first: Work, window_seconds: float) -> bool:
+    """Whether it may go before `first`: of its priority, and queued no more than `window_seconds` after it."""
+    return work.priority == first.priority and work.waited_seconds >= first.waited_seconds - window_seconds
 
 
 def warmest(works: Sequence[Work]) -> Work:

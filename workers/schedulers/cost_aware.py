@@ -8,8 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from ...core.contracts.scheduler import Work
-from .foresight import ForesightScheduler
+from .affinity import WINDOW_SECONDS
+from .foresight import PATIENCE_SECONDS, ForesightScheduler
 from .outlook import Figures, Flags, Prospects
+
+RESERVE = 0.5
 
 
 class CostAware(ForesightScheduler):
@@ -25,11 +28,22 @@ class CostAware(ForesightScheduler):
     Without deadlines, work waits for a cheap worker for at most `patience_seconds`.
 
     Args:
-        patience_seconds: by when work without a deadline should have begun.
+        patience_seconds: by when work without a deadline should have begun, after it was queued.
+        reserve: in [0, 1), the share of the time to a deadline that is kept for what goes wrong: work that takes longer
+            than expected, or is lost and done again on a faster device. More is safer and dearer.
         affinity_seconds: as in `FirstCome`, among the works for which the worker is the best.
     """
 
     name: ClassVar[str] = "cost_aware"
+
+    def __init__(
+        self,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        reserve: float = RESERVE,
+        affinity_seconds: float = WINDOW_SECONDS,
+    ) -> None:
+        super().__init__(patience_seconds=patience_seconds, reserve=reserve, affinity_seconds=affinity_seconds)
 
     def ranking(self, work: Work, prospects: Prospects) -> Sequence[Figures | Flags]:
         """In time; then the least cost (or, late, the earliest end); then the earliest end."""

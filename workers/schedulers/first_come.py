@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ...core.contracts.scheduler import Scheduler, Standing, Work
-from .affinity import WINDOW_SECONDS, peers, warmest
+from .affinity import WINDOW_SECONDS, may_overtake, warmest
 from .options import seconds_of
 
 
@@ -32,4 +32,4 @@ class FirstCome(Scheduler):
         )
         if not order:
             return None
-        return warmest(peers(order[0], order, self.affinity_seconds))
+        return warmest([work for work in order if may_overtake(work, order[0], self.affinity_seconds)])

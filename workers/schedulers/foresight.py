@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ...core.contracts.scheduler import Scheduler, Standing, Work
-from .affinity import WINDOW_SECONDS, peers, warmest
-from .options import seconds_of
+from .affinity import WINDOW_SECONDS, may_overtake, warmest
+from .options import probability_of, seconds_of
 from .outlook import Figures, Flags, Outlook, Prospects
 
 PATIENCE_SECONDS = 1800.0
@@ -28,14 +28,20 @@ class ForesightScheduler(Scheduler):
     goes to the first who asks and can hold it: foresight can err about a worker that was lost or became slow.
 
     Args:
-        patience_seconds: by when work without a deadline should have begun.
+        patience_seconds: by when work without a deadline should have begun, after it was queued.
+        reserve: in [0, 1), the share of the time to a deadline that is kept for what goes wrong.
         affinity_seconds: as in `FirstCome`, among the works for which the worker is the best.
     """
 
     def __init__(
-        self, *, patience_seconds: float = PATIENCE_SECONDS, affinity_seconds: float = WINDOW_SECONDS
+        self,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        reserve: float = 0.0,
+        affinity_seconds: float = WINDOW_SECONDS,
     ) -> None:
         self.patience_seconds = seconds_of(patience_seconds, "patience_seconds")
+        self.reserve = probability_of(reserve, "reserve")
         self.affinity_seconds = seconds_of(affinity_seconds, "affinity_seconds")
 
     @abstractmethod
@@ -48,27 +54,38 @@ class ForesightScheduler(Scheduler):
 
     def choose(self, worker: Standing, waiting: Sequence[Work], fleet: Sequence[Standing]) -> Work | None:
         """See the contract."""
-        outlook = Outlook(worker, fleet)
+        if not any(worker.holds(work) for work in waiting):
+            return None
         order = sorted(waiting, key=lambda work: (-work.priority, self._due(work), -work.waited_seconds, work.id))
+        outlook = Outlook(worker, fleet, order, self.patience_seconds, self.reserve)
         for place, work in enumerate(order):
-            best = self._best(work, outlook)
+            best = self._best(work, outlook.prospects(place))
             if best == ASKING:
-                rivals = peers(work, order[place + 1 :], self.affinity_seconds)
-                return warmest([work, *(rival for rival in rivals if self._best(rival, outlook) == ASKING)])
+                return warmest([work, *self._also_best(order, place, outlook)])
             if best is not None:
-                outlook.give(best, work)
+                outlook.give(best, place)
         return None
 
-    def _best(self, work: Work, outlook: Outlook) -> int | None:
+    def _also_best(self, order: Sequence[Work], first: int, outlook: Outlook) -> Iterator[Work]:
+        """Later ones that may go before the first of the worker that asks, if they too are its."""
+        for place in range(first + 1, len(order)):
+            work = order[place]
+            if may_overtake(work, order[first], self.affinity_seconds):
+                if self._best(work, outlook.prospects(place)) == ASKING:
+                    yield work
+
+    def _best(self, work: Work, prospects: Prospects) -> int | None:
         """The place of the worker that should do it; None if none can hold it."""
-        places = outlook.holders(work)
+        places = prospects.holds.nonzero()[0]
         if not places.size:
             return None
         if places[0] == ASKING and self._due(work) <= 0:
             return ASKING
-        for figures in self.ranking(work, outlook.prospects(work, self.patience_seconds)):
-            least = figures[places].min()
-            places = places[figures[places] == least]
+        for figures in self.ranking(work, prospects):
+            among = figures[places]
+            places = places[among == among.min()]
+            if places.size == 1:
+                break
         return int(places[0])
 
     def _due(self, work: Work) -> float:

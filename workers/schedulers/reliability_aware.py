@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ...core.contracts.scheduler import Work
 from ...core.errors import ConfigurationError
 from .affinity import WINDOW_SECONDS
 from .foresight import PATIENCE_SECONDS, ForesightScheduler
-from .options import seconds_of
+from .options import probability_of, seconds_of
 from .outlook import Figures, Flags, Prospects
 
 IMPORTANT = 1
@@ -65,8 +65,8 @@ class ReliabilityAware(ForesightScheduler):
         if not isinstance(important, int) or isinstance(important, bool):
             raise ConfigurationError(f"important must be a whole number, a priority, not {important!r}")
         self.important = important
-        self.survival = _probability(survival, "survival")
-        self.important_survival = _probability(important_survival, "important_survival")
+        self.survival = probability_of(survival, "survival")
+        self.important_survival = probability_of(important_survival, "important_survival")
         self.replacement_seconds = seconds_of(replacement_seconds, "replacement_seconds")
 
     def ranking(self, work: Work, prospects: Prospects) -> Sequence[Figures | Flags]:
@@ -85,9 +85,3 @@ def _with_restarts(duration: Figures, hazard: Figures, replacement_seconds: floa
     """Expected seconds to the end of a work that is begun anew whenever its worker is lost."""
     least = np.maximum(hazard, 1e-12)  # losses so rare that they do not show
     return (1.0 / least + replacement_seconds) * np.expm1(np.minimum(least * duration, 500.0))
-
-
-def _probability(value: Any, option: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
-        raise ConfigurationError(f"{option} must be a probability, 0 or more and less than 1, not {value!r}")
-    return float(value)
