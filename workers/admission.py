@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.checkpoints.references import parts_of
 from ..core.errors import CheckpointError, PluginError
-from ..core.named_plugins import distributions_of, named_plugins
+from ..core.named_plugins import OWN, distributions_of, named_plugins
 from ..core.registry import distributions
 from ..core.study_spec import StudySpec
 from .roots import check_confined, resolve_folder
@@ -66,16 +66,16 @@ def check_study(spec: StudySpec, recorded_versions: Mapping[str, str]) -> None:
         recorded = recorded_versions.get(distribution)
         if recorded == installed:
             continue
-        brings = _brought_by(spec, distribution)
+        brings = f"brings {_brought(spec, distribution)}"
         if recorded is None:
             raise PluginError(
-                f"{brings} comes from {distribution} {installed} on this machine ({platform.node()}), and from another "
-                f"distribution where the study was set up: uninstall {distribution} here{_missing(recorded_versions)}"
+                f"{distribution} {installed} {brings} on this machine ({platform.node()}), and another distribution "
+                f"did where the study was set up: uninstall {distribution} here{_missing(recorded_versions)}"
             )
+        what = "" if distribution == OWN else f", which {brings},"
         raise PluginError(
-            f"{brings} comes from {distribution}, of which the study was set up with {recorded}, and this machine "
-            f"({platform.node()}) has {installed}: install the same (pip install '{distribution}=={recorded}') and "
-            "start the worker again"
+            f"the study was set up with {distribution} {recorded}{what} and this machine ({platform.node()}) has "
+            f"{installed}: install the same (pip install '{distribution}=={recorded}') and start the worker again"
         )
 
 
@@ -118,11 +118,8 @@ def check_models(spec: StudySpec, recorded: Mapping[str, str]) -> None:
             )
 
 
-def _brought_by(spec: StudySpec, distribution: str) -> str:
-    named = [(kind, name) for kind, name in named_plugins(spec) if distribution in distributions(kind, name)]
-    if not named:
-        return "the program"
-    kind, name = named[0]
+def _brought(spec: StudySpec, distribution: str) -> str:
+    kind, name = next(one for one in named_plugins(spec) if distribution in distributions(*one))
     return f"the {kind.replace('_', ' ').removesuffix('s')} {name!r}"
 
 
