@@ -61,17 +61,10 @@ class Candidates:
         with self._database.read() as connection:
             return next_number(connection, study_id)
 
-    def recipe(self, candidate_id: str) -> Mapping[str, Any]:
-        """How to build one candidate, JSON-ready; all that an evaluation needs to know of it.
-
-        Raises:
-            StorageError: there is none with this id.
-        """
-        with self._database.read() as connection:
-            found: Mapping[str, Any] | None = connection.scalar(_RECIPE, {"id": candidate_id})
-        if found is None:
-            raise StorageError(f"there is no candidate with id {candidate_id} in {self._database.where}")
-        return found
+    def recipes(self, candidate_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """How to build these candidates, JSON-ready, by id: all that an evaluation has to know of them."""
+        portions = [self._database.rows(_RECIPES, {"ids": ids}) for ids in in_portions(candidate_ids)]
+        return {row.id: row.recipe_json for rows in portions for row in rows}
 
     def add_reference(self, study_id: str, label: str, recipe: Mapping[str, Any], fingerprint: str) -> CandidateRecord:
         """A candidate to compare with (`base`, an expert, the uniform average); adding it again changes nothing.
@@ -142,5 +135,7 @@ _BY_ID = Loader(tables.candidates.c.id.in_(bindparam("ids", expanding=True)))
 _BY_NUMBER = Loader(
     tables.candidates.c.study_id == bindparam("study"), tables.candidates.c.number == bindparam("number")
 )
-_RECIPE = select(tables.candidates.c.recipe_json).where(tables.candidates.c.id == bindparam("id"))
+_RECIPES = select(tables.candidates.c.id, tables.candidates.c.recipe_json).where(
+    tables.candidates.c.id.in_(bindparam("ids", expanding=True))
+)
 _LAST = select(func.max(tables.candidates.c.number)).where(tables.candidates.c.study_id == bindparam("study"))

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Row, Select, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..core.errors import ConfigurationError, StorageError, did_you_mean
 from .driver_errors import storage_error
@@ -19,6 +20,7 @@ from .uninterrupted import uninterrupted
 
 _READ_ONLY = "heterosis_read_only"
 _SINGLE = "heterosis_single"
+_CLOCK = select(func.clock_timestamp())
 _SECRET_QUERY = {"password", "sslpassword"}
 
 
@@ -80,7 +82,7 @@ class Database:
         """The time by the clock that all users of this database share: the server's, or SQLite's only host's."""
         if connection.dialect.name == "sqlite":
             return datetime.now(UTC)
-        moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        moment: datetime = connection.execute(_CLOCK).scalar_one()
         return moment.astimezone(UTC)
 
     def close(self) -> None:
@@ -96,6 +98,8 @@ class Database:
             raise storage_error(error.orig, self.where, self._secrets) from error
         except sqlite3.Error as error:
             raise storage_error(error, self.where, self._secrets) from error
+        except PoolTimeout as error:
+            raise StorageError(f"all connections that this process may have to {self.where} are in use") from error
         except StatementError as error:
             raise StorageError(f"nothing was recorded in {self.where}: {error.orig}") from error
 

@@ -170,11 +170,11 @@ class Results:
         Args:
             besides: the id of an evaluation that does not count (the one about to run).
         """
+        oldest = self._database.rows(_OLDEST, {"key": eval_key, "besides": besides or ""})
+        if not oldest:
+            return None
         with self._database.read() as connection:
-            evaluation_id = connection.scalar(_OLDEST, {"key": eval_key, "besides": besides or ""})
-            if evaluation_id is None:
-                return None
-            found = _read(connection, evaluations.c.id == evaluation_id)
+            found = _read(connection, evaluations.c.id == oldest[0].id)
         return next(iter(found.values()), {})
 
 

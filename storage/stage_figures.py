@@ -54,8 +54,7 @@ class StageFigures:
 
     def all(self) -> list[StageFigure]:
         """Of every evaluation at the stage."""
-        with self._database.read() as connection:
-            return [self._figure(row) for row in connection.execute(_ALL, self._values)]
+        return [self._figure(row) for row in self._database.rows(_ALL, self._values)]
 
     def of_evaluations(self, evaluation_ids: Sequence[str]) -> list[StageFigure]:
         """Of these evaluations, leaving out those of other stages."""
@@ -66,12 +65,11 @@ class StageFigures:
         return self._of(_OF_CANDIDATES, candidate_ids)
 
     def _of(self, query: Any, ids: Sequence[str]) -> list[StageFigure]:
-        with self._database.read() as connection:
-            return [
-                self._figure(row)
-                for portion in in_portions(ids)
-                for row in connection.execute(query, {**self._values, "ids": portion})
-            ]
+        return [
+            self._figure(row)
+            for portion in in_portions(ids)
+            for row in self._database.rows(query, {**self._values, "ids": portion})
+        ]
 
     def _figure(self, row: Row[Any]) -> StageFigure:
         state: EvaluationState = row.state
