@@ -119,7 +119,10 @@ def check_models(spec: StudySpec, recorded: Mapping[str, str]) -> None:
 
 
 def _brought(spec: StudySpec, distribution: str) -> str:
-    kind, name = next(one for one in named_plugins(spec) if distribution in distributions(*one))
+    named = [one for one in named_plugins(spec) if distribution in distributions(*one)]
+    if not named:
+        return "the worker"
+    kind, name = named[0]
     return f"the {kind.replace('_', ' ').removesuffix('s')} {name!r}"
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from ..fitness.canary import agrees, distance
+from ..fitness.canary_distance import agrees, distance
 from ..storage import Store
 from ..storage.canaries import CanaryRecord
 
@@ -54,7 +54,7 @@ class CanaryWatch:
         self._since[study_id] = self._since.get(study_id, 0) + count
 
     def heard(self, study_id: str, values: Sequence[float], dtype: str) -> bool:
-        """Notes what the canary said (`canary_values`), and what follows.
+        """Notes what the canary said (`fitness.canary.canary_values`), and what follows.
 
         Args:
             dtype: what the study's models are built in (`Space.out_dtype`).

@@ -89,7 +89,7 @@ def _device(device: torch.device) -> dict[str, Any]:
         "memory_bytes": properties.total_memory,
         "compute_capability": f"{properties.major}.{properties.minor}",
         "cuda": torch.version.cuda or torch.version.hip,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "driver": _text("/sys/module/nvidia/version"),
     }
 

@@ -8,7 +8,8 @@ import torch
 from heterosis.core.merge_space import Merge
 from heterosis.core.space import Space
 from heterosis.core.study_spec import ObjectiveSpec, StudySpec, TaskSpec
-from heterosis.fitness.canary import TEXTS, TOLERANCES, agrees, canary, canary_values, distance, texts_of
+from heterosis.fitness.canary import TEXTS, canary, canary_values, texts_of
+from heterosis.fitness.canary_distance import TOLERANCES, agrees, distance
 from heterosis.fitness.evaluator import Evaluator
 from heterosis.fitness.transformers_model import TransformersModel
 from heterosis.testing.checkpoints import write_tiny
