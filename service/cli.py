@@ -20,6 +20,7 @@ from .queue import queue
 from .run import resume, run
 from .statistics import statistics
 from .status import status
+from .worker import worker
 from .workers import workers
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app.command(rich_help_panel=LOOK)(front)
 app.command(rich_help_panel=LOOK)(lineage)
 app.command(rich_help_panel=LOOK)(fitness)
 app.command(rich_help_panel=TAKE)(export)
+app.command(rich_help_panel=FLEET)(worker)
 app.command(rich_help_panel=FLEET)(queue)
 app.command(rich_help_panel=FLEET)(workers)
 app.command(rich_help_panel=FLEET)(events)

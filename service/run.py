@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DEFAULT_STORAGE, Device, Json, Name, NoExport, Out, Storage
+from .crew import LOCAL, Each, Priority, Workers
+from .options import DEFAULT_STORAGE, Broker, Device, Json, Name, NoExport, Out, Storage
 
 if TYPE_CHECKING:
     from ..core.fitness_spec import FitnessSpec
@@ -42,6 +43,10 @@ def run(
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
     device: Device = "auto",
+    workers: Workers = LOCAL,
+    each: Each = 1,
+    broker: Broker = None,
+    priority: Priority = 0,
     no_export: NoExport = False,
     json: Json = False,
 ) -> None:
@@ -55,12 +60,14 @@ def run(
     Example:
 
         heterosis run study.yaml --candidates 100 --out results
+
+        heterosis run study.yaml --workers processes
     """
     from ..core.study_spec import StudySpec
     from ..search.study import Study
     from . import foresight
     from .console import console
-    from .device import chosen_device
+    from .crew import chosen_crew, fed_steadily
     from .fetching import open_checkpoints
     from .foresight import foresee
     from .outputs import Outputs
@@ -68,16 +75,19 @@ def run(
     from .searching import search
 
     spec = _overridden(StudySpec.from_file(file), candidates, seed, name, fitness, steady_state)
+    spec = fed_steadily(spec, workers)
     screen = console(stderr=json)
     outputs = Outputs.of(spec.name, out, not no_export)
     outputs.check()
     check_storage(storage, spec.name)
-    device = chosen_device(device)
-    evaluator = check(spec, device, lambda: open_checkpoints(spec.space, screen))
+    crew = chosen_crew(workers, device, each, broker, priority)
+    evaluator = check(spec, crew.device, lambda: open_checkpoints(spec.space, screen))
     found = foresee(evaluator, outputs, screen)
-    study = Study.create(spec, storage, device)
-    search(study, outputs, screen, storage, json=json, foreseen=foresight.lines(found))
-    study.close()
+    study = Study.create(spec, storage, crew.device)
+    try:
+        search(study, outputs, screen, crew, storage, json=json, foreseen=foresight.lines(found))
+    finally:
+        study.close()
 
 
 def resume(
@@ -91,6 +101,10 @@ def resume(
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
     device: Device = "auto",
+    workers: Workers = LOCAL,
+    each: Each = 1,
+    broker: Broker = None,
+    priority: Priority = 0,
     no_export: NoExport = False,
     json: Json = False,
 ) -> None:
@@ -103,20 +117,21 @@ def resume(
         heterosis resume quickstart --candidates 200
     """
     from .console import console
-    from .device import chosen_device
+    from .crew import chosen_crew
     from .fetching import open_checkpoints
     from .opening import loaded
     from .outputs import Outputs
     from .searching import search, searched
 
     screen = console(stderr=json)
-    with loaded(storage, name, chosen_device(device)) as study:
+    crew = chosen_crew(workers, device, each, broker, priority)
+    with loaded(storage, name, crew.device) as study:
         outputs = Outputs.of(study.spec.name, out, not no_export)
         finished = study.record.state == "complete" and (candidates or study.spec.candidates) <= searched(study)
         if not (finished and outputs.holds(study, study.best())):
             outputs.check()
         open_checkpoints(study.spec.space, screen)
-        search(study, outputs, screen, storage, candidates, json)
+        search(study, outputs, screen, crew, storage, candidates, json)
 
 
 def _overridden(

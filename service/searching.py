@@ -21,12 +21,14 @@ from .stages import display
 
 if TYPE_CHECKING:
     from ..search.study import Study
+    from .crew import Crew
 
 
 def search(
     study: Study,
     outputs: Outputs,
     console: Console,
+    crew: Crew,
     storage: str = DEFAULT_STORAGE,
     candidates: int | None = None,
     json: bool = False,
@@ -35,6 +37,7 @@ def search(
     """Runs what is left of a study whose checkpoints are open, and says what came of it.
 
     Args:
+        crew: who evaluates.
         candidates: how many proposals there shall be in all (default: what the study was set up with).
         foreseen: what is to be said of what the study will need, below what it is about to do.
         json: print the report as JSON on stdout; `console` should then be on stderr.
@@ -49,13 +52,13 @@ def search(
     done = searched(study)
     doing = SOURCES_ANSWER if study.spec.fitness is not None and not study.candidates else ""
     budget = max(candidates or study.spec.candidates, done)
-    told = overview.lines(study.spec, study.items, study.device, budget, advise=not study.candidates)
+    told = overview.lines(study.spec, study.items, crew.where, budget, advise=not study.candidates)
     for line in (*told, *foreseen):
         console.print(line)
     console.print()
-    with _notes(study, outputs, storage, budget):
+    with _notes(study, outputs, crew, storage, budget):
         with display(console, Progress("search", done, budget, 0, "", "", None, None, doing)) as listener:
-            study.optimize(budget, listener)
+            study.optimize(budget, listener, crew.workers, **crew.options)
         _write(study, outputs, console)
     _conclude(study, outputs, console)
     if json:
@@ -68,12 +71,12 @@ def searched(study: Study) -> int:
 
 
 @contextmanager
-def _notes(study: Study, outputs: Outputs, storage: str, budget: int) -> Iterator[None]:
+def _notes(study: Study, outputs: Outputs, crew: Crew, storage: str, budget: int) -> Iterator[None]:
     """Adds to whatever ends the search early how to go on."""
 
     def resume() -> str:
         more = ["--candidates", str(budget)] if budget != study.spec.candidates else []  # ended before it was noted
-        return command_line("resume", study.spec.name, storage, *more, *outputs.options(study.spec.name))
+        return command_line("resume", study.spec.name, storage, *more, *crew.words, *outputs.options(study.spec.name))
 
     try:
         yield

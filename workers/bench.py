@@ -6,13 +6,13 @@ import gc
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..core.study_spec import StudySpec
 from ..fitness.evaluator import Evaluator
+from .admission import admit
+from .environment import environment
 from .memory import foreseen_bytes
 
 
@@ -57,18 +57,13 @@ class Bench:
             self._studies.move_to_end(study_id)
             known.fresh = False
             return known
-        spec = self._admitted(study)
+        spec = admit(study["spec"], study["versions"], study["models"], study["roots"], study["folders"])
         need = foreseen_bytes(spec)
         while self._studies and need + sum(one.bytes for one in self._studies.values()) > self._memory_bytes:
             self._studies.popitem(last=False)
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-        made = Loaded(Evaluator(spec, self._device), need, {})
+        made = Loaded(Evaluator(spec, self._device), need, environment(spec, self._device))
         self._studies[study_id] = made
         return made
-
-    def _admitted(self, study: Mapping[str, Any]) -> StudySpec:
-        content = dict(study["spec"])
-        folder = Path(content.pop("folder"))
-        return StudySpec.from_dict(content, folder, f"study {study['spec']['study']!r}")

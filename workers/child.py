@@ -45,6 +45,7 @@ def _read(channel: ChildChannel, requests: queue.SimpleQueue[dict[str, Any]]) ->
 
 def _answer(channel: ChildChannel, bench: Any, request: Mapping[str, Any]) -> None:
     from ..core.recipe import Recipe
+    from ..fitness.canary import canary_values
     from .evaluating import evaluate, evaluate_together
     from .outcome import to_json
 
@@ -54,8 +55,6 @@ def _answer(channel: ChildChannel, bench: Any, request: Mapping[str, Any]) -> No
         channel.reply(loaded=loaded.environment, seconds=time.perf_counter() - loading)
     evaluator = loaded.evaluator
     if request["do"] == "canary":
-        from ..fitness.canary import canary_values
-
         channel.reply(canary=list(canary_values(evaluator)), dtype=evaluator.spec.space.out_dtype)
         return
     evaluator.progressed = _Progress(channel)

@@ -32,6 +32,7 @@ def request_for(store: Store, settings: WorkerSettings, study: StudyRecord, clai
         ]
     recipes = store.candidates.recipes([member.candidate_id for member in members])
     places = {member.id: place for place, member in enumerate(members)}
+    recipes = store.candidates.recipes([member.candidate_id for member in members])
     wanted = {places[claim.evaluation.id]: claim for claim in claims if claim.evaluation.id in places}
     return Request(
         {

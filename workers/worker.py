@@ -16,12 +16,13 @@ from typing import Any
 from ..core.errors import StorageError
 from ..storage import Claim, Store, StudyRecord, Waiting, WorkerRecord, this_process
 from . import logs
+from .canary_watch import CanaryWatch
 from .choosing import Choosing
 from .evaluation_process import ChildLostError, EvaluationProcess
 from .holding import Holding
 from .metrics import WorkerMetrics
 from .outcome import from_json
-from .requests import request_for
+from .requests import describe, request_for
 from .schedulers.by_name import make
 from .settings import WorkerSettings
 from .telemetry import span
@@ -59,6 +60,7 @@ class Worker:
         self._choosing = Choosing(store, make(settings.scheduler, settings.scheduler_options), self.record)
         threads = {} if settings.threads is None else {"OMP_NUM_THREADS": str(settings.threads)}
         self._process = EvaluationProcess(settings.device, settings.memory_bytes, settings.host_limit_bytes, threads)
+        self._canary = CanaryWatch(store, self.record.id, settings.canary_every)
         self._refused: dict[str, str] = {}
         self._environments: dict[str, str] = {}
         self._draining = threading.Event()
@@ -151,23 +153,39 @@ class Worker:
             self._store.workers.ended(self.record.id, holding.done, holding.failed)
 
     def _evaluate(self, study: StudyRecord, holding: Holding) -> None:
+        if self._canary.is_due(study.id):
+            self._hear_canary(study, holding)
+        if not holding.claims:
+            return
         request = request_for(self._store, self._settings, study, holding.claims)
-        for reply in self._ask(request.content, holding):
+        for reply in self._ask(study, request.content, holding):
             if "progress" in reply:
                 holding.progress = reply["progress"]
-            elif "loaded" in reply:
+            elif "outcome" in reply:
+                found = from_json(reply["outcome"])
+                claim = request.wanted[reply["place"]]
+                holding.record(claim, found, self._environments.get(study.id), self._process.log_tail)
+                self._canary.evaluated(study.id)
+
+    def _hear_canary(self, study: StudyRecord, holding: Holding) -> None:
+        """Asks the canary before anything is evaluated; a worker whose numbers have drifted hands back what it holds."""
+        request = {"do": "canary", "study": describe(self._store, self._settings, study)}
+        for reply in self._ask(study, request, holding):
+            if "canary" in reply and not self._canary.heard(study.id, reply["canary"], reply["dtype"]):
+                _log.error("the canary of %s disagrees with other workers': this worker takes nothing more", study.name)
+                holding.release()
+
+    def _ask(self, study: StudyRecord, request: Mapping[str, Any], holding: Holding) -> Iterator[dict[str, Any]]:
+        """The replies to a request, but for what is the same for all requests."""
+        for reply in self._process.ask(request, lambda: self._may_go_on(holding), self._settings.limit_seconds):
+            if "loaded" in reply:
                 self._environments[study.id] = self._store.environments.record(reply["loaded"])
                 self.metrics.loaded(reply["seconds"])
             elif "refused" in reply:
                 self._refuse(study, reply["reason"])
                 holding.release()
-            elif "outcome" in reply:
-                found = from_json(reply["outcome"])
-                claim = request.wanted[reply["place"]]
-                holding.record(claim, found, self._environments.get(study.id), self._process.log_tail)
-
-    def _ask(self, request: Mapping[str, Any], holding: Holding) -> Iterator[dict[str, Any]]:
-        return self._process.ask(request, lambda: self._may_go_on(holding), self._settings.limit_seconds)
+            else:
+                yield reply
 
     def _may_go_on(self, holding: Holding) -> bool:
         overdue = self._hand_back_at is not None and time.monotonic() > self._hand_back_at

@@ -2,13 +2,11 @@
 
 import os
 import signal
-import time
 
 import heterosis as ht
 import psutil
 import pytest
 from heterosis.core.errors import ConfigurationError
-from heterosis.workers.processes import ProcessesExecutor
 
 pytestmark = pytest.mark.slow
 
@@ -99,12 +97,9 @@ def test_options_that_it_does_not_have_are_refused(study):
         study("b").optimize(2, workers="processes", devices="cuda:77")
 
 
-def test_a_study_that_no_worker_can_load_says_why(study, tmp_path, monkeypatch):
+def test_a_study_that_no_worker_can_load_says_why(study, tmp_path):
     one = study("a")
-    executor = ProcessesExecutor(one.store, one._evaluator, devices="cpu")
-    monkeypatch.setattr(type(one), "_executor", executor, raising=False)
-    began = time.monotonic()
+    assert one.items["search"], "this process has read them"
     (tmp_path / "words.jsonl").unlink()
     with pytest.raises(ConfigurationError, match=r"no worker can evaluate this study.*words\.jsonl"):
         one.optimize(2, workers="processes", devices="cpu")
-    assert time.monotonic() - began < 60
