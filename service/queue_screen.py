@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Iterator, Sequence
 
@@ -84,7 +85,7 @@ def _depths(depths: Sequence[QueueDepth]) -> Iterator[RenderableType]:
         return
     made = table("queue", "priority", "waiting", "running", "workers", right=["priority", "waiting", "running"])
     for depth in depths:
-        nobody = depth.queued and not depth.workers
+        nobody = depth.queued > depth.held and not depth.workers
         workers = Text("nobody takes from it", style=BAD) if nobody else Text(str(depth.workers))
         made.add_row(depth.queue, str(depth.priority), f"{depth.queued:,}", f"{depth.running:,}", workers)
     yield ""
@@ -165,12 +166,15 @@ def _ending(attempt: AttemptSeen) -> str:
 
 def _advice(fleet: FleetView) -> Iterator[RenderableType]:
     """What to do where nothing would happen by itself."""
-    lines = []
+    lines: list[str] = []
     if not fleet.depths:
         lines.append(
             "Nothing waits. `heterosis run STUDY.yaml` begins a study, `heterosis status` shows those there are."
         )
-    starved = [depth.queue for depth in fleet.depths if depth.queued and not depth.workers]
+    for name, count in fleet.held.items():
+        resume = f"heterosis resume {shlex.quote(name)}"
+        lines.append(f"{count:,} of those that wait are of {name}, which does not run now: `{resume}`.")
+    starved = [depth.queue for depth in fleet.depths if depth.queued > depth.held and not depth.workers]
     if starved and not _up(fleet.workers):
         lines.append("No worker is up: `heterosis worker` starts one (on any machine that reaches the database).")
     elif starved:
@@ -181,6 +185,9 @@ def _advice(fleet: FleetView) -> Iterator[RenderableType]:
     lost = sum(worker.state == "lost" for worker in fleet.workers)
     if lost:
         lines.append(f"{lost} of the workers fell silent; `heterosis workers` shows which.")
+    if fleet.count("queued"):
+        for worker in fleet.workers:
+            lines += [f"{place(worker.owner)} cannot evaluate {name}: {why}" for name, why in worker.refused.items()]
     for line in lines:
         yield ""
         yield Text(line)

@@ -57,11 +57,11 @@ def workers(
     to = console()
     if found:
         to.print(_table(found, to.width))
-        reasons = [(worker.owner, worker.reason) for worker in found if worker.reason]
-        if reasons:
+        remarks = [(worker.owner, remark) for worker in found for remark in _remarks(worker)]
+        if remarks:
             to.print()
-        for owner, reason in reasons:
-            to.print(Text.assemble((f"{place(owner)}: ", QUIET), reason))
+        for owner, remark in remarks:
+            to.print(Text.assemble((f"{place(owner)}: ", QUIET), remark))
     if not any(worker.state in ("up", "draining", "drifted") for worker in found):
         to.print("\n" + _NONE_UP if found else _NONE_UP)
 
@@ -98,6 +98,11 @@ def _table(found: Sequence[WorkerSeen], width: int) -> Table:
         ]
         made.add_row(*cells)
     return made
+
+
+def _remarks(worker: WorkerSeen) -> list[str]:
+    refusals = [f"cannot evaluate {study}: {reason}" for study, reason in worker.refused.items()]
+    return [*([worker.reason] if worker.reason else []), *refusals]
 
 
 def _memory(worker: WorkerSeen) -> str:

@@ -6,6 +6,7 @@ study, and each answer is of one state of the database.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,10 +56,11 @@ class Monitor:
             now = self._database.now(connection)
             present = seen_workers(connection, now, silent_seconds, gone=0)
             running = _running(connection, now, {worker.owner: worker for worker in present})
-            depths = _depths(connection, [worker for worker in present if worker.state == "up"])
+            depths, held = _depths(connection, [worker for worker in present if worker.state == "up"])
             return FleetView(
                 at=now,
                 depths=tuple(depths),
+                held=held,
                 running=tuple(running),
                 workers=tuple(present),
                 throughput=_throughput(connection, now),
@@ -115,17 +117,27 @@ class Monitor:
         return {row.id: _name(row) for row in rows} | places
 
 
-def _depths(connection: Connection, live: Sequence[WorkerSeen]) -> list[QueueDepth]:
+def _depths(connection: Connection, live: Sequence[WorkerSeen]) -> tuple[list[QueueDepth], dict[str, int]]:
+    """What there is in each queue; and by study that does not run, how much of what is queued is its own."""
     key = (evaluations.c.queue, evaluations.c.priority)
-    counts: dict[tuple[str, int], list[int]] = {}
-    for place, state in enumerate((_QUEUED, _RUNNING)):
-        query = select(*key, func.count().label("size")).where(evaluations.c.state == state).group_by(*key)
-        for row in connection.execute(query):
-            counts.setdefault((row.queue, row.priority), [0, 0])[place] = row.size
-    return [
-        QueueDepth(queue, priority, queued, running, sum(queue in worker.queues for worker in live))
-        for (queue, priority), (queued, running) in sorted(counts.items(), key=lambda of: (of[0][0], -of[0][1]))
+    of_studies = evaluations.join(candidates, candidates.c.id == evaluations.c.candidate_id).join(studies)
+    by_study = (*key, studies.c.name, studies.c.state)
+    queued = select(*by_study, func.count().label("size")).select_from(of_studies)
+    running = select(*key, func.count().label("size")).where(evaluations.c.state == _RUNNING).group_by(*key)
+    counts: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+    held: dict[str, int] = defaultdict(int)
+    for row in connection.execute(queued.where(evaluations.c.state == _QUEUED).group_by(*by_study)):
+        counts[row.queue, row.priority][0] += row.size
+        if row.state != "running":
+            counts[row.queue, row.priority][1] += row.size
+            held[row.name] += row.size
+    for row in connection.execute(running):
+        counts[row.queue, row.priority][2] = row.size
+    depths = [
+        QueueDepth(queue, priority, *numbers, sum(queue in worker.queues for worker in live))
+        for (queue, priority), numbers in sorted(counts.items(), key=lambda of: (of[0][0], -of[0][1]))
     ]
+    return depths, dict(held)
 
 
 def _running(connection: Connection, now: datetime, present: Mapping[str, WorkerSeen]) -> list[RunningEvaluation]:
@@ -185,7 +197,7 @@ def _outlook(
     ]
     mean = sum(each) / len(each) if each else None
     at_work = {worker.owner for worker in present if worker.state == "up"} | {one.worker for one in running}
-    left = sum(depth.queued for depth in depths) + sum(1 - (one.progress or 0.0) for one in running)
+    left = sum(depth.queued - depth.held for depth in depths) + sum(1 - (one.progress or 0.0) for one in running)
     if not left:
         return Outlook(mean, len(at_work), 0.0)
     return Outlook(mean, len(at_work), None if mean is None or not at_work else left * mean / len(at_work))

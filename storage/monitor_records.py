@@ -15,12 +15,14 @@ class QueueDepth:
     """How much waits and runs in a queue at a priority.
 
     Attributes:
+        held: of those queued, how many wait for their study to go on: nobody takes them before.
         workers: how many live workers take from the queue; if none does, what is queued there waits for ever.
     """
 
     queue: str
     priority: int
     queued: int
+    held: int
     running: int
     workers: int
 
@@ -145,6 +147,7 @@ class WorkerSeen:
         state: `up`, `draining`, `drifted` or `gone`, as recorded; `lost` if it has been silent for two leases, or its
             process has ended without a word (which is seen on the same host only).
         evaluation: what it evaluates now, the first if several together.
+        refused: why it cannot evaluate a study that is running, by the study's name (a plugin that it lacks).
         silent_seconds: since its last sign of life.
     """
 
@@ -161,6 +164,7 @@ class WorkerSeen:
     evaluation: Subject | None
     done: int
     failed: int
+    refused: Mapping[str, str]
     started_at: datetime
     last_seen_at: datetime
     silent_seconds: float
@@ -174,10 +178,15 @@ class WorkerSeen:
 
 @dataclass(frozen=True)
 class FleetView:
-    """All of it, as of one moment."""
+    """All of it, as of one moment.
+
+    Attributes:
+        held: by name of a study that is not running now, how many of its evaluations are queued.
+    """
 
     at: datetime
     depths: tuple[QueueDepth, ...]
+    held: Mapping[str, int]
     running: tuple[RunningEvaluation, ...]
     workers: tuple[WorkerSeen, ...]
     throughput: Throughput

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +11,7 @@ from sqlalchemy import Connection, Row, or_, select
 
 from .monitor_records import Subject, WorkerSeen
 from .owners import is_dead
-from .tables import candidates, evaluations, studies, workers
+from .tables import candidates, evaluations, events, studies, workers
 
 _REMEMBERED = timedelta(days=1)
 _PRESENT = ("up", "draining", "drifted")
@@ -25,7 +27,8 @@ def seen_workers(connection: Connection, now: datetime, silent_seconds: float, g
         left = or_(workers.c.state == "gone", workers.c.last_seen_at < min(silent_since, now - _REMEMBERED))
         latest = _query().where(left).order_by(workers.c.last_seen_at.desc(), workers.c.id.desc())
         rows += connection.execute(latest.limit(gone))
-    found = [_seen(row, now, silent_since) for row in rows]
+    refused = _refused(connection, [row.id for row in rows if row.state != "gone"])
+    found = [_seen(row, now, silent_since, refused[row.id]) for row in rows]
     return sorted(found, key=lambda worker: (worker.state == "gone", worker.host, worker.started_at, worker.id))
 
 
@@ -51,7 +54,21 @@ def _query() -> Any:
     )
 
 
-def _seen(row: Row[Any], now: datetime, silent_since: datetime) -> WorkerSeen:
+def _refused(connection: Connection, ids: Sequence[str]) -> Mapping[str, dict[str, str]]:
+    """By worker and name of a study that is running, why the worker cannot evaluate it."""
+    running = select(studies.c.id).where(studies.c.state == "running")
+    query = (
+        select(events.c.subject_id, studies.c.name, events.c.payload_json)
+        .join(studies, studies.c.id == events.c.study_id)
+        .where(events.c.study_id.in_(running), events.c.type == "worker.refused", events.c.subject_id.in_(tuple(ids)))
+    )
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in connection.execute(query):
+        found[row.subject_id][row.name] = str(row.payload_json.get("reason", ""))
+    return found
+
+
+def _seen(row: Row[Any], now: datetime, silent_since: datetime, refused: Mapping[str, str]) -> WorkerSeen:
     silent = row.last_seen_at < silent_since or is_dead(row.owner)
     evaluation = None
     if row.study is not None:
@@ -71,6 +88,7 @@ def _seen(row: Row[Any], now: datetime, silent_since: datetime) -> WorkerSeen:
         evaluation=evaluation,
         done=row.done,
         failed=row.failed,
+        refused=refused,
         started_at=row.started_at,
         last_seen_at=row.last_seen_at,
         silent_seconds=(now - row.last_seen_at).total_seconds(),

@@ -55,6 +55,7 @@ def fleet(tmp_path):
     """Candidate 0 succeeded, 1 failed, 2 is in quarantine, 3 and 4 run, 5 to 9 wait, two for a larger device."""
     with Store.open(tmp_path / "heterosis.db") as store:
         study = store.studies.create("tiny", {}, seed=1, plugin_versions={})
+        store.studies.set_state(study.id, "running")
         found = [one.evaluations["search"] for one in store.asks.record(study.id, 0, [propose(n) for n in range(10)])]
         ids = [
             store.workers.register(
@@ -175,6 +176,25 @@ def test_the_workers(fleet, heterosis):
     narrow = heterosis(fleet, "workers", COLUMNS="80").stdout
     assert "24.0 GB" not in narrow
     assert all(len(line) <= 80 for line in narrow.splitlines())
+
+
+def test_a_worker_that_cannot_evaluate_a_study_is_named(fleet, heterosis):
+    with Store.open(fleet / "heterosis.db") as store:
+        study = store.studies.get("tiny")
+        worker = store.workers.all()[0]
+        store.events.note(study.id, "worker.refused", worker.id, {"reason": "the plugin `odd` is not installed"})
+    for command in ("queue", "workers"):
+        printed = heterosis(fleet, command).stdout
+        assert "gpu-box-0:4711" in printed
+        assert "cannot evaluate tiny: the plugin `odd` is not installed" in printed
+
+
+def test_what_waits_for_its_study_says_how_it_goes_on(fleet, heterosis):
+    with Store.open(fleet / "heterosis.db") as store:
+        store.studies.set_state(store.studies.get("tiny").id, "paused")
+    printed = heterosis(fleet, "queue").stdout
+    assert "5 of those that wait are of tiny, which does not run now: `heterosis resume tiny`" in printed
+    assert "nobody takes from it" not in printed
 
 
 @pytest.fixture

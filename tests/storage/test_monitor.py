@@ -20,7 +20,8 @@ ELSEWHERE = "gpu-box:0123456789ab:4711:99"
 
 @pytest.fixture
 def queued(store: Store, study: StudyRecord, proposal: Callable[..., NewProposal]) -> list[EvaluationRecord]:
-    """Six candidates wait."""
+    """Six candidates wait, of a study that runs."""
+    store.studies.set_state(study.id, "running")
     proposals = [proposal(number / 10) for number in range(6)]
     return [candidate.evaluations["search"] for candidate in store.asks.record(study.id, 0, proposals)]
 
@@ -66,6 +67,19 @@ def test_depths_by_queue_and_priority(
     assert found == [("80g", 5, 2, 0, 0), ("default", 1, 1, 0, 1), ("default", 0, 2, 1, 1)]
     assert store.monitor.fleet().count("queued") == 5
     assert store.monitor.fleet().count("running") == 1
+
+
+def test_what_waits_for_its_study_to_go_on(
+    store: Store, study: StudyRecord, queued: list[EvaluationRecord], proposal: Callable[..., NewProposal]
+) -> None:
+    other = store.studies.create("second", {}, seed=1, plugin_versions={})
+    store.asks.record(other.id, 0, [proposal(0.5), proposal(0.6)])
+    seen = store.monitor.fleet()
+    assert [(depth.queued, depth.held) for depth in seen.depths] == [(8, 2)]
+    assert seen.held == {"second": 2}
+    store.studies.set_state(study.id, "paused")
+    assert store.monitor.fleet().held == {"first": 6, "second": 2}
+    assert store.monitor.fleet().outlook.seconds_left == 0.0, "nothing that is held counts"
 
 
 def test_what_runs_and_where(store: Store, queued: list[EvaluationRecord], change: Callable[..., None]) -> None:
@@ -169,6 +183,15 @@ def test_workers_that_fell_silent_are_lost(
     assert depth.workers == 1, "those that are lost take nothing"
 
 
+def test_what_a_worker_cannot_evaluate(store: Store, study: StudyRecord) -> None:
+    worker, other = register(store), register(store, "gpu-box:0123456789ab:4712:99")
+    store.events.note(study.id, "worker.refused", worker, {"reason": "no plugin of that name"})
+    assert [seen.refused for seen in store.monitor.workers()] == [{}, {}], "the study does not run"
+    store.studies.set_state(study.id, "running")
+    refused = {seen.id: dict(seen.refused) for seen in store.monitor.workers()}
+    assert refused == {worker: {"first": "no plugin of that name"}, other: {}}
+
+
 @contextmanager
 def statements(store: Store) -> Iterator[list[tuple[str, Any]]]:
     seen: list[tuple[str, Any]] = []
@@ -183,8 +206,8 @@ def statements(store: Store) -> Iterator[list[tuple[str, Any]]]:
         event.remove(store.database.engine, "before_cursor_execute", note)
 
 
-def test_every_query_is_on_an_index(store: Store, queued: list[EvaluationRecord]) -> None:
-    register(store)
+def test_every_query_is_on_an_index(store: Store, study: StudyRecord, queued: list[EvaluationRecord]) -> None:
+    store.events.note(study.id, "worker.refused", register(store), {"reason": "x"})
     for _ in range(3):
         store.queue.lose(queued[1].id, claimed(store, queued[1]), Ending("lost"))
     with statements(store) as seen:

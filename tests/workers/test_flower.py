@@ -28,10 +28,10 @@ def flower(valkey, tmp_path):
     with (tmp_path / "flower.log").open("wb") as log:
         process = subprocess.Popen([*line, *options], env=environment, stdout=log, stderr=log, cwd=tmp_path)
 
-    def read(path):
+    def read(path, data=None):
         assert process.poll() is None, (tmp_path / "flower.log").read_text()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", data, timeout=30) as answer:
                 return answer.read().decode()
         except urllib.error.HTTPError:
             raise
@@ -58,6 +58,9 @@ def test_flower_sees_workers_and_what_they_did(flower, start_worker, valkey, unt
     assert task["worker"].startswith("gpu0@")
     assert "sleep-0-a" in task["kwargs"]
     assert "gpu0@" in flower("/workers")
+    with pytest.raises(urllib.error.HTTPError, match=r"403|405"):
+        flower(f"/api/worker/shutdown/{task['worker']}", b"")
+    assert worker.process.poll() is None
 
 
 def test_without_a_broker_it_is_said(monkeypatch):
