@@ -57,7 +57,9 @@ class SteadyLoop:
     def _take_up(self, course: Course, candidate: CandidateRecord, submitted: set[str]) -> None:
         """Has a candidate evaluated, unless it is under way for an earlier ask; one that has been is told at once."""
         evaluation = candidate.evaluations["search"]
-        if evaluation.id not in submitted and not course.tell(evaluation.id):
+        if evaluation.id in submitted:
+            return
+        if evaluation.state in ("queued", "running") or not course.tell(evaluation.id):
             submitted.add(evaluation.id)
             self._executor.submit([evaluation.id])
 
