@@ -59,7 +59,7 @@ def chosen_crew(workers: str, device: str, each: int, broker: str | None, priori
     from .secrets import Url
 
     registry.load("executors", workers)
-    said = () if workers == LOCAL else ("--workers", workers)
+    said: tuple[str, ...] = () if workers == LOCAL else ("--workers", workers)
     said += ("--priority", str(priority)) if priority else ()
     if workers != PROCESSES and each != 1:
         raise ConfigurationError(

@@ -194,6 +194,8 @@ class Queue:
     ) -> list[Claim]:
         """Takes what `choose` picks of the evaluations that wait in these queues, with all of its company.
 
+        One that has a single attempt left is taken alone: whatever ends the others' attempts, it might be to blame.
+
         One transaction: whatever else waits is not locked for longer than the choice takes.
 
         Args:
@@ -211,7 +213,7 @@ class Queue:
             if chosen is None:
                 return []
             ids = [chosen.evaluation.id]
-            if chosen.evaluation.company is not None:
+            if chosen.evaluation.company is not None and not chosen.evaluation.is_last_chance:
                 same = (evaluations.c.company == chosen.evaluation.company, evaluations.c.state == "queued")
                 ids = list(connection.scalars(select(evaluations.c.id).where(*same).order_by(evaluations.c.id)))
             claimed = [claim_row(connection, now, evaluation_id, owner, lease_seconds) for evaluation_id in ids]

@@ -112,6 +112,12 @@ class EvaluationRecord:
     started_at: datetime | None
     finished_at: datetime | None
 
+    @property
+    def is_last_chance(self) -> bool:
+        """Whether it waits for, or is at, the last of its attempts."""
+        left = self.max_attempts - self.attempt
+        return left <= (1 if self.state == "queued" else 0)
+
 
 @dataclass(frozen=True)
 class Ending:

@@ -31,6 +31,7 @@ class Choosing:
         self._worker = worker
         self._looked = -_LOOK_SECONDS
         self._fleet: list[Standing] = []
+        self._live: set[str] = set()
         self._seconds: Mapping[tuple[str, str], float] = {}
         self._resident: tuple[str, Mapping[str, object]] | None = None
         self.loaded: set[str] = set()
@@ -44,6 +45,7 @@ class Choosing:
         paces = recent_paces(self._store.database)
         live = self._store.workers.live()
         records = self._store.workers.all()
+        self._live = {worker.id for worker in live}
         self._seconds, speeds = _speeds(paces)
         self._fleet = [self._standing(worker, speeds, records) for worker in live if worker.state == "up"]
 
@@ -100,11 +102,17 @@ class Choosing:
             speed=speeds.get(worker.owner, 1.0),
             price_per_hour=float(worker.device.get("price_per_hour", 0.0)),
             losses_per_hour=losses_per_hour(
-                _record([one for one in records if one.host == worker.host]),
-                _record([one for one in records if one.device.get("type") == device_type]),
+                self._record([one for one in records if one.host == worker.host]),
+                self._record([one for one in records if one.device.get("type") == device_type]),
             ),
             busy_seconds_left=busy,
         )
+
+    def _record(self, workers: Sequence[WorkerRecord]) -> Record:
+        """How many of them fell silent without a word, and how long all of them lived."""
+        lost = sum(worker.state != "gone" and worker.id not in self._live for worker in workers)
+        hours = sum((worker.last_seen_at - worker.started_at).total_seconds() for worker in workers) / 3600.0
+        return Record(lost, hours)
 
 
 def _genes(waiting: Waiting) -> Mapping[str, object]:
@@ -121,9 +129,3 @@ def _speeds(paces: Sequence[Pace]) -> tuple[dict[tuple[str, str], float], dict[s
     for pace in paces:
         by_worker[pace.worker].append(max(pace.seconds, 1e-3) / usual[pace.study_id, pace.stage])
     return usual, {worker: 1.0 / median(ratios) for worker, ratios in by_worker.items()}
-
-
-def _record(workers: Sequence[WorkerRecord]) -> Record:
-    """Those that fell silent without a word, and how long all of them lived."""
-    hours = sum((worker.last_seen_at - worker.started_at).total_seconds() for worker in workers) / 3600.0
-    return Record(sum(worker.state == "gone" and worker.reason == "lost" for worker in workers), hours)

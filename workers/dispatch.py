@@ -9,7 +9,7 @@ import logging
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..core.contracts import Executor
 from ..core.errors import BrokerError, ConfigurationError
@@ -46,6 +46,7 @@ class FleetExecutor(Executor):
         self._priority = priority
         self._lease_seconds = lease_seconds
         self._need_bytes: int | None = None
+        self._study_id: str | None = None
         self._outstanding: dict[str, None] = {}
         self._tended = 0.0
         self._look = _LOOKS[0]
@@ -72,6 +73,8 @@ class FleetExecutor(Executor):
         for first in range(0, len(evaluation_ids), TOGETHER):
             self._assign(evaluation_ids[first : first + TOGETHER])
         self._outstanding.update(dict.fromkeys(evaluation_ids))
+        if self._study_id is None and evaluation_ids:
+            self._study_id = self._store.queue.study_of(evaluation_ids[0])
         self._announce()
 
     def run(self, evaluation_ids: Sequence[str]) -> Iterator[str]:
@@ -103,7 +106,7 @@ class FleetExecutor(Executor):
             now = time.monotonic()
             if now - self._tended > _TEND_SECONDS:
                 self._tended = now
-                self._store.queue.reap()
+                self._store.queue.reap(self._study_id)
                 self._tend()
                 self._announce()
                 self._check_refusals()
@@ -114,7 +117,7 @@ class FleetExecutor(Executor):
     def recover(self, study_id: str) -> None:
         """Takes back what dead workers held."""
         self._outstanding.clear()
-        self._store.queue.reap()
+        self._store.queue.reap(study_id)
 
     def _assign(self, group: Sequence[str]) -> None:
         if self._need_bytes is None:
@@ -147,14 +150,9 @@ class FleetExecutor(Executor):
     def _check_refusals(self) -> None:
         """Where every worker there is has refused the study, waiting is no use."""
         live = [worker for worker in self._store.workers.live() if worker.state == "up"]
-        if not live or not self._outstanding:
+        if not live or self._study_id is None:
             return
-        study_id = self._store.queue.study_of(next(iter(self._outstanding)))
-        refused = {event.subject_id: event.payload["reason"] for event in self._store.events.of_type(study_id, REFUSED)}
+        noted = self._store.events.of_type(self._study_id, REFUSED)
+        refused = {event.subject_id: event.payload["reason"] for event in noted}
         if all(worker.id in refused for worker in live):
             raise ConfigurationError(f"no worker can evaluate this study. {live[0].host}: {refused[live[0].id]}")
-
-
-def unknown_option(kind: str, options: dict[str, Any]) -> ConfigurationError:
-    """The error for an option that an executor does not have."""
-    return ConfigurationError(f"the executor {kind!r} has no option {next(iter(options))!r}")

@@ -26,7 +26,7 @@ def request_for(store: Store, settings: WorkerSettings, study: StudyRecord, clai
     """
     first = claims[0].evaluation
     members = [claim.evaluation for claim in claims]
-    if first.company is not None:
+    if first.company is not None and not first.is_last_chance:
         members = [
             one for one in store.queue.company(first.company) if (one.stage, one.items) == (first.stage, first.items)
         ]

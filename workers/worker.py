@@ -36,12 +36,21 @@ _log = logging.getLogger(__name__)
 class Worker:
     """Works for the studies of one database on one device.
 
+    Args:
+        process: computes; default: one that is started when there is something to compute.
+
     Attributes:
         record: as registered when it came up.
         metrics: what it counts.
     """
 
-    def __init__(self, store: Store, settings: WorkerSettings, metrics: WorkerMetrics | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: WorkerSettings,
+        metrics: WorkerMetrics | None = None,
+        process: EvaluationProcess | None = None,
+    ) -> None:
         from .. import __version__
 
         self._store = store
@@ -59,7 +68,7 @@ class Worker:
         self.metrics = metrics or WorkerMetrics(self.record.id, settings.device, __version__)
         self._choosing = Choosing(store, make(settings.scheduler, settings.scheduler_options), self.record)
         threads = {} if settings.threads is None else {"OMP_NUM_THREADS": str(settings.threads)}
-        self._process = EvaluationProcess(settings.device, settings.memory_bytes, settings.host_limit_bytes, threads)
+        self._process = process or EvaluationProcess(settings.device, settings.memory_bytes, settings.host_limit_bytes, threads)
         self._canary = CanaryWatch(store, self.record.id, settings.canary_every)
         self._refused: dict[str, str] = {}
         self._environments: dict[str, str] = {}
@@ -102,13 +111,10 @@ class Worker:
             if not claims:
                 return False
             self.last_claim = time.monotonic()
-            assert self._taken is not None
-            study = self._store.studies.with_id(self._taken.study_id)
             try:
-                self._work(study, claims)
+                self._work(claims)
             finally:
                 self._idle_since = time.monotonic()
-            self._choosing.evaluated(self._taken)
             return True
 
     def drain(self, grace_seconds: float) -> None:
@@ -134,23 +140,26 @@ class Worker:
         self._taken = self._choosing.choose(waiting)
         return self._taken
 
-    def _work(self, study: StudyRecord, claims: Sequence[Claim]) -> None:
+    def _work(self, claims: Sequence[Claim]) -> None:
+        assert self._taken is not None
         first = claims[0].evaluation
-        ids = {"study": study.name, "evaluation": first.id, "attempt": claims[0].attempt}
-        self._store.workers.began(self.record.id, first.id)
-        with logs.context(**ids), span("evaluate", **ids):
-            holding = Holding(self._store, claims, self._settings.lease_seconds, self.metrics, self._alive)
-            with holding:
-                try:
+        ids = {"evaluation": first.id, "attempt": claims[0].attempt}
+        holding = Holding(self._store, claims, self._settings.lease_seconds, self.metrics, self._alive)
+        with logs.context(**ids), span("evaluate", **ids), holding:
+            try:
+                study = self._store.studies.with_id(self._taken.study_id)
+                self._store.workers.began(self.record.id, first.id)
+                with logs.context(study=study.name):
                     self._evaluate(study, holding)
-                except ChildLostError as lost:
-                    if lost.ending.outcome != "released":
-                        _log.warning("the evaluating process: %s %s", lost.ending.outcome, lost.ending.exit_signal)
-                    holding.lose(lost.ending)
-                except BaseException:
-                    holding.release()
-                    raise
-            self._store.workers.ended(self.record.id, holding.done, holding.failed)
+            except ChildLostError as lost:
+                if lost.ending.outcome != "released":
+                    _log.warning("the evaluating process: %s %s", lost.ending.outcome, lost.ending.exit_signal or "")
+                holding.lose(lost.ending)
+            except BaseException:
+                holding.release()
+                raise
+        self._choosing.evaluated(self._taken)
+        self._store.workers.ended(self.record.id, holding.done, holding.failed)
 
     def _evaluate(self, study: StudyRecord, holding: Holding) -> None:
         if self._canary.is_due(study.id):
@@ -168,7 +177,7 @@ class Worker:
                 self._canary.evaluated(study.id)
 
     def _hear_canary(self, study: StudyRecord, holding: Holding) -> None:
-        """Asks the canary before anything is evaluated; a worker whose numbers have drifted hands back what it holds."""
+        """Asks the canary before anything is evaluated; if the numbers have drifted, what is held is handed back."""
         request = {"do": "canary", "study": describe(self._store, self._settings, study)}
         for reply in self._ask(study, request, holding):
             if "canary" in reply and not self._canary.heard(study.id, reply["canary"], reply["dtype"]):
