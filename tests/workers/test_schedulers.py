@@ -26,8 +26,8 @@ STEADY = Standing("steady", speed=1.0, losses_per_hour=0.01)
 VOLATILE = Standing("volatile", speed=1.0, losses_per_hour=1.0)
 
 
-def work(id, seconds=600.0, **facts):
-    return Work(id, facts.pop("study_id", "study"), seconds, **facts)
+def work(name, seconds=600.0, **facts):
+    return Work(name, facts.pop("study_id", "study"), seconds, **facts)
 
 
 def taken(scheduler, worker, waiting, fleet=None):
@@ -69,7 +69,9 @@ class TestFirstCome:
 
     def test_nobody_is_overtaken_by_what_came_much_later_or_matters_less(self):
         cold = work("cold", waited_seconds=100)
-        assert taken(FirstCome(affinity_seconds=30), STEADY, [cold, work("a", waited_seconds=69, loaded=True)]) == "cold"
+        assert (
+            taken(FirstCome(affinity_seconds=30), STEADY, [cold, work("a", waited_seconds=69, loaded=True)]) == "cold"
+        )
         lesser = work("b", waited_seconds=1e4, priority=-1, loaded=True)
         assert taken(FirstCome(), STEADY, [cold, lesser]) == "cold"
 

@@ -70,9 +70,9 @@ class ForesightScheduler(Scheduler):
         """Later ones that may go before the first of the worker that asks, if they too are its."""
         for place in range(first + 1, len(order)):
             work = order[place]
-            if may_overtake(work, order[first], self.affinity_seconds):
-                if self._best(work, outlook.prospects(place)) == ASKING:
-                    yield work
+            allowed = may_overtake(work, order[first], self.affinity_seconds)
+            if allowed and self._best(work, outlook.prospects(place)) == ASKING:
+                yield work
 
     def _best(self, work: Work, prospects: Prospects) -> int | None:
         """The place of the worker that should do it; None if none can hold it."""

@@ -17,6 +17,7 @@ from .outlook import Figures, Flags, Prospects
 IMPORTANT = 1
 SURVIVAL, IMPORTANT_SURVIVAL = 0.9, 0.99
 REPLACEMENT_SECONDS = 60.0
+RESERVE = 0.25
 
 
 class ReliabilityAware(ForesightScheduler):
@@ -45,7 +46,8 @@ class ReliabilityAware(ForesightScheduler):
         important: work of at least this priority is important.
         survival, important_survival: in [0, 1), the probability of survival that usual and important work demands.
         replacement_seconds: how long it takes to notice that a worker was lost: the lease.
-        patience_seconds: by when work without a deadline should have begun.
+        patience_seconds: by when work without a deadline should have begun, after it was queued.
+        reserve: in [0, 1), the share of the time to a deadline that is kept for what goes wrong.
         affinity_seconds: as in `FirstCome`, among the works for which the worker is the best.
     """
 
@@ -59,9 +61,10 @@ class ReliabilityAware(ForesightScheduler):
         important_survival: float = IMPORTANT_SURVIVAL,
         replacement_seconds: float = REPLACEMENT_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
+        reserve: float = RESERVE,
         affinity_seconds: float = WINDOW_SECONDS,
     ) -> None:
-        super().__init__(patience_seconds=patience_seconds, affinity_seconds=affinity_seconds)
+        super().__init__(patience_seconds=patience_seconds, reserve=reserve, affinity_seconds=affinity_seconds)
         if not isinstance(important, int) or isinstance(important, bool):
             raise ConfigurationError(f"important must be a whole number, a priority, not {important!r}")
         self.important = important
