@@ -1,0 +1,154 @@
+"""The evaluating process: spoken to in JSON lines, ended when it must be, started again, its last words kept."""
+
+import os
+import signal
+import sys
+import textwrap
+
+import psutil
+import pytest
+from heterosis.workers.evaluation_process import LOG_LINES, ChildLostError, EvaluationProcess
+
+CHILD = """
+    import os, signal, sys, time
+    from heterosis.workers.channel import ChildChannel
+
+    channel = ChildChannel()
+    print("hello from a library")
+    for request in channel.requests():
+        {does}
+        channel.reply(finished=True)
+    """
+
+
+@pytest.fixture
+def process(tmp_path):
+    """`process("channel.reply(answer=1)")`: a child that does this with each request."""
+    made = []
+
+    def make(does, **settings):
+        file = tmp_path / f"child{len(made)}.py"
+        text = textwrap.dedent(CHILD).format(does=textwrap.indent(textwrap.dedent(does), " " * 4).strip())
+        file.write_text(text, encoding="utf-8")
+        made.append(EvaluationProcess("cpu", 10**9, **settings))
+        made[-1]._command = [sys.executable, str(file)]
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()
+
+
+def always():
+    return True
+
+
+def test_replies_come_one_by_one_and_the_process_stays(process):
+    one = process("channel.reply(answer=request['n']); channel.reply(answer=request['n'] + 1)")
+    assert list(one.ask({"n": 1}, always)) == [{"answer": 1}, {"answer": 2}]
+    first = one.pid
+    assert list(one.ask({"n": 5}, always)) == [{"answer": 5}, {"answer": 6}]
+    assert one.pid == first
+
+
+def test_what_libraries_print_goes_to_the_log_and_not_among_the_replies(process):
+    one = process("print('noise'); print('more', file=sys.stderr); channel.reply(answer=1)")
+    assert list(one.ask({}, always)) == [{"answer": 1}]
+    list(one.ask({}, always))
+    assert "hello from a library" in one.log_tail
+    assert "noise" in one.log_tail
+
+
+def test_one_that_is_killed_says_by_what_and_another_takes_its_place(process):
+    one = process(
+        """
+        if request.get("die"):
+            print("Traceback: no room", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        channel.reply(answer=1)
+        """
+    )
+    with pytest.raises(ChildLostError) as lost:
+        list(one.ask({"die": True}, always))
+    assert (lost.value.ending.outcome, lost.value.ending.exit_signal) == ("lost", signal.SIGKILL)
+    assert lost.value.ending.log_tail.endswith("Traceback: no room\n")
+    assert list(one.ask({}, always)) == [{"answer": 1}]
+
+
+def test_one_that_leaves_by_itself_is_lost_too(process):
+    one = process("sys.exit(0)")
+    with pytest.raises(ChildLostError) as lost:
+        list(one.ask({}, always))
+    assert (lost.value.ending.outcome, lost.value.ending.exit_signal) == ("lost", None)
+
+
+def test_one_that_takes_too_long_is_ended_with_all_that_it_started(process, tmp_path):
+    one = process(
+        f"""
+        import subprocess
+        other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        open({str(tmp_path / "pid")!r}, "w").write(str(other.pid))
+        channel.reply(answer=other.pid)
+        time.sleep(600)
+        """
+    )
+    started = []
+    with pytest.raises(ChildLostError) as lost:
+        started.extend(one.ask({}, always, limit_seconds=1.0))
+    assert lost.value.ending.outcome == "timeout"
+    grandchild = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+    assert one.pid is None
+
+
+def test_one_that_may_not_go_on_is_ended(process):
+    asked = []
+
+    def twice():
+        asked.append(1)
+        return len(asked) < 3
+
+    with pytest.raises(ChildLostError) as lost:
+        list(process("time.sleep(600)").ask({}, twice))
+    assert lost.value.ending.outcome == "released"
+
+
+def test_one_that_takes_too_much_memory_is_ended(process):
+    one = process("hoard = bytearray(400 << 20); time.sleep(600)", host_limit_bytes=200 << 20)
+    with pytest.raises(ChildLostError) as lost:
+        list(one.ask({}, always))
+    assert lost.value.ending.outcome == "memory"
+
+
+def test_a_log_without_end_takes_no_more_room_than_its_last_lines(process):
+    one = process("[print('x' * 100_000) for _ in range(1000)]; channel.reply(answer=1)")
+    assert list(one.ask({}, always)) == [{"answer": 1}]
+    assert len(one._log) <= LOG_LINES
+    assert len(one.log_tail) <= LOG_LINES * 2000
+
+
+def test_a_child_ends_with_its_worker(process):
+    one = process("time.sleep(600)")
+    waiting = one.ask({}, always)
+    with pytest.raises(ChildLostError):
+        next(one.ask({}, lambda: False))
+    assert one.pid is None
+    waiting.close()
+
+
+def test_secrets_are_not_passed_on(process, monkeypatch):
+    monkeypatch.setenv("HETEROSIS_STORAGE", "postgresql://me:canary@host/a")
+    one = process("channel.reply(answer=[key for key, value in os.environ.items() if 'canary' in value])")
+    assert list(one.ask({}, always)) == [{"answer": []}]
+
+
+def test_the_real_child_ends_when_its_worker_is_gone():
+    one = EvaluationProcess("cpu", 10**9)
+    one._start()
+    pid = one.pid
+    child = psutil.Process(pid)
+    os.close(one._child.stdin.fileno())  # as when the worker dies
+    psutil.wait_procs([child], timeout=120)
+    assert one._child.wait(1) == 0
+    one._child.stdin = None
+    one.end()
