@@ -58,7 +58,7 @@ def test_flower_sees_workers_and_what_they_did(flower, start_worker, valkey, unt
     assert task["worker"].startswith("gpu0@")
     assert "sleep-0-a" in task["kwargs"]
     assert "gpu0@" in flower("/workers")
-    with pytest.raises(urllib.error.HTTPError, match=r"403|405"):
+    with pytest.raises(urllib.error.HTTPError, match="403"):
         flower(f"/api/worker/shutdown/{task['worker']}", b"")
     assert worker.process.poll() is None
 
