@@ -10,6 +10,9 @@ from .progress import Evaluated, ignored
 from .recorded_optimizer import RecordedOptimizer
 from .scoring import Scoring
 
+MOST_AT_ONCE = 500
+"""The largest ask. It is one transaction, and what waits of it is looked through whenever a worker takes something."""
+
 
 class SearchLoop:
     """Runs a study's search up to a number of proposals, an ask after the other.
@@ -42,10 +45,11 @@ class SearchLoop:
                 candidates: Sequence[CandidateRecord] = recorded[ask_no].candidates
                 known = recorded[ask_no].told
             else:
-                candidates = optimizer.ask(ask_no, proposals - made)
+                candidates = optimizer.ask(ask_no, min(proposals - made, MOST_AT_ONCE))
             told = known if known is not None else self._scoring.score(ask_no, candidates, evaluated)
             optimizer.tell(candidates, told)
-            self._store.asks.mark_told(self._study_id, ask_no, told)
+            if known is None:
+                self._store.asks.mark_told(self._study_id, ask_no, told)
             self._scoring.settle(ask_no, candidates, told, evaluated)
             made += len(candidates)
             ask_no += 1
