@@ -4,10 +4,11 @@ import math
 
 import pytest
 from heterosis.core import registry
+from heterosis.core.contracts import Told
 from heterosis.core.errors import OptimizerError
 from heterosis.search.optimizers.box import Box
 from heterosis.testing.gene_spaces import gene_spaces
-from heterosis.testing.optimizers import optimize, trajectory
+from heterosis.testing.optimizers import FLOATS, optimize, steady_trajectory, trajectory
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -75,3 +76,43 @@ def test_given_genomes_are_proposed_by_any_optimizer_in_any_space(space, seed):
             continue
         unique = list(dict.fromkeys(wanted))
         assert [told.genome for told in optimize(optimizer, lambda genome: (1.0,), len(unique))] == unique
+
+
+def interleaved(optimizer, steps, told):
+    """The genomes proposed where each step is an ask, or a tell of the open proposal at some place."""
+    optimizer.steady_state()
+    waiting, proposed, turns = [], [], iter(told * 40)
+    for step in steps:
+        if step is None or not waiting:
+            [proposal] = optimizer.ask(1)
+            waiting.append((len(proposed), proposal.genome))
+            proposed.append(proposal)
+        else:
+            number, genome = waiting.pop(step % len(waiting))
+            value = next(turns)
+            optimizer.tell([Told(number, genome, None if value is None else (value,))])
+    return proposed
+
+
+@pytest.mark.parametrize("name", QUICK)
+@few
+@given(
+    space=gene_spaces(),
+    told=st.lists(results, min_size=1, max_size=12),
+    steps=st.lists(st.one_of(st.none(), st.integers(0, 20)), max_size=50),
+)
+def test_in_steady_state_asks_and_tells_may_come_in_any_order_and_replayed_give_the_same(name, space, told, steps):
+    proposed = interleaved(new(name, space), steps, told)
+    for proposal in proposed:
+        space.check(proposal.genome)
+    assert interleaved(new(name, space), steps, told) == proposed
+
+
+@pytest.mark.parametrize("name", ["random", "cmaes", "tpe", "optuna_cmaes"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_one_at_a_time_steady_state_proposes_what_turns_propose(name, seed):
+    def evaluate(genome):
+        return (-((genome["a"] - 0.4) ** 2) - genome["c"],)
+
+    optimizers = [registry.load("optimizers", name)(FLOATS, ("maximize",), seed) for _ in range(2)]
+    assert steady_trajectory(optimizers[0], evaluate, 40, outstanding=1) == trajectory(optimizers[1], evaluate, 40, 1)

@@ -13,7 +13,7 @@ from heterosis.core.gene_space import GeneSpace
 from heterosis.core.genes import CategoryGene, FloatGene, IntegerGene
 from heterosis.core.genome import Genome
 from heterosis.search.pareto import hypervolume
-from heterosis.testing.optimizers import MIXED, optimize, trajectory
+from heterosis.testing.optimizers import MIXED, optimize, steady_trajectory, trajectory
 
 QUICK = ["random", "ga", "de", "cmaes", "nsga2", "tpe", "optuna_cmaes"]
 ALL = [*QUICK, "gp"]
@@ -40,6 +40,31 @@ def test_sixty_evaluations_come_far_closer_to_the_best_weights_than_chance(name)
     chance = np.mean([best_of("random", 60, seed) for seed in range(20)])
     found = np.mean([best_of(name, 60, seed) for seed in range(3)])
     assert found > 0.6 * chance  # both are negative: the distance that is left
+
+
+@pytest.mark.parametrize("name", ["ga", "de", "cmaes", "nsga2", "tpe", "optuna_cmaes"])
+def test_fed_as_results_arrive_with_eight_under_way_a_search_comes_about_as_far(name):
+    space = GeneSpace([FloatGene(f"x{place}", 0.0, 1.0) for place in range(6)])
+
+    def sphere(genome):
+        return (-sum((value - 0.25 - 0.1 * place) ** 2 for place, value in enumerate(genome.values())),)
+
+    def left(seed, steady):
+        optimizer = new(name, space, seed=seed)
+        run = steady_trajectory(optimizer, sphere, 100) if steady else trajectory(optimizer, sphere, 100, 8)
+        return -max(told.values[0] for _, told in run)
+
+    seeds = range(2 if name == "tpe" else 4)
+    in_turns, fed, chance = (
+        np.exp(np.mean(np.log(lefts)))
+        for lefts in (
+            [left(seed, steady=False) for seed in seeds],
+            [left(seed, steady=True) for seed in seeds],
+            [-best_of("random", 100, seed, sphere, space) for seed in range(20)],
+        )
+    )
+    assert fed < 4 * in_turns  # twice the distance
+    assert fed < 0.6 * chance
 
 
 @pytest.mark.slow
@@ -184,6 +209,40 @@ def test_genomes_are_not_repeated_while_there_are_others(name):
     space = GeneSpace([CategoryGene("a", ("x", "y", "z")), IntegerGene("b", 0, 9)])
     results = optimize(new(name, space, population=6), lambda genome: (float(genome["b"]),), 18)
     assert len({told.genome for told in results}) == 18
+
+
+def test_in_steady_state_children_are_bred_before_a_generation_is_over():
+    optimizer = new("ga", population=6)
+    optimizer.steady_state()
+    first = [optimizer.ask(1)[0] for _ in range(6)]
+    assert {proposal.operator for proposal in first} == {"sampling"}
+    for number, proposal in enumerate(first[:4]):
+        optimizer.tell([Told(number, proposal.genome, closeness(proposal.genome))])
+    [child] = optimizer.ask(1)
+    assert child.operator == "crossover+mutation"
+    assert set(child.parents) <= {0, 1, 2, 3}
+
+
+def test_in_steady_state_a_child_of_differential_evolution_takes_the_place_of_its_target_only():
+    optimizer = new("de", population=4)
+    optimizer.steady_state()
+    for number in range(4):
+        [proposal] = optimizer.ask(1)
+        optimizer.tell([Told(number, proposal.genome, (float(number),))])
+    children = [optimizer.ask(1)[0] for _ in range(4)]
+    for target, child in enumerate(children):
+        assert target in child.parents
+    for number, child in reversed(list(enumerate(children))):
+        optimizer.tell([Told(10 + number, child.genome, (0.5 + number,))])
+    assert [individual.get("number") for individual in optimizer._running.pop] == [10, 11, 12, 13]
+
+
+def test_in_steady_state_cmaes_is_sampled_on_while_results_are_missing():
+    optimizer = new("cmaes", population=4)
+    optimizer.steady_state()
+    proposals = [optimizer.ask(1)[0] for _ in range(15)]
+    assert [proposal.operator for proposal in proposals] == ["given"] + ["cma"] * 14
+    assert len({proposal.genome for proposal in proposals}) == 15
 
 
 @pytest.mark.parametrize("names", [QUICK, pytest.param(["gp"], marks=pytest.mark.slow)], ids=["quick", "gp"])

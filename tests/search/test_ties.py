@@ -5,7 +5,7 @@ import math
 import pytest
 from heterosis.core.contracts import Told
 from heterosis.core.genome import Genome
-from heterosis.search.optimizers.ties import WITHIN, tied
+from heterosis.search.optimizers.ties import WITHIN, LastingTies, tied
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,3 +60,31 @@ def test_groups_keep_their_order_and_their_mean(pairs):
     for value, (old, _) in zip(found, pairs, strict=True):
         assert abs(value - old) <= WITHIN * math.hypot(0.3, 0.3) + 1e-12
         assert value <= best + 1e-12
+
+
+def one_by_one(*pairs, direction="maximize"):
+    ties = LastingTies([direction])
+    return values([ties.joined(one) for one in told(*pairs)])
+
+
+def test_one_by_one_a_result_within_the_error_of_an_earlier_one_gets_its_value():
+    assert one_by_one((0.70, 0.1), (0.68, 0.1), (0.50, 0.1), (0.72, 0.1)) == [0.70, 0.70, 0.50, 0.70]
+
+
+def test_one_by_one_values_do_not_drift_and_the_nearest_group_counts():
+    found = one_by_one((0.70, 0.1), (0.76, 0.1), (0.82, 0.1), (0.77, 0.1))
+    assert found == [0.70, 0.70, 0.82, 0.82]
+
+
+def test_one_by_one_exact_values_failures_and_values_without_errors_stay():
+    genome = Genome({"x": 0.0})
+    results = [
+        Told(0, genome, (0.5, 3.0), (0.0, 0.0)),
+        Told(1, genome, None),
+        Told(2, genome, (0.5001, 3.0), (0.0, 0.0)),
+        Told(3, genome, (0.49, 9.0)),
+    ]
+    ties = LastingTies(["maximize", "minimize"])
+    assert [ties.joined(one) for one in results] == results
+    noisy = ties.joined(Told(4, genome, (0.52, 3.5), (0.2, math.nan)))
+    assert noisy.values == (0.5001, 3.5)
