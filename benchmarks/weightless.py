@@ -80,7 +80,7 @@ def random_in_generations() -> Iterator[None]:
 
     def also(kind: str, name: str) -> Any:
         mine = (kind, name) == ("optimizers", RandomInGenerations.name)
-        return RandomInGenerations if mine else load(kind, name)  # type: ignore[arg-type]
+        return RandomInGenerations if mine else load(kind, name)
 
     with patch.object(registry, "load", also):
         yield

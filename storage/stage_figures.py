@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, or_, select
+from sqlalchemy import BindParameter, Row, and_, bindparam, or_, select
 
 from ..core.estimate import Estimate
 from .database import Database
@@ -119,7 +119,7 @@ _FIGURES = (
     .where(or_(candidates.c.kind == "bred", bindparam("stage") == "test"))
     .order_by(evaluations.c.id)
 )
-_IDS = bindparam("ids", expanding=True)
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _ALL = _FIGURES.where(candidates.c.study_id == bindparam("study"))
 _OF_EVALUATIONS = _FIGURES.where(evaluations.c.id.in_(_IDS))
 _OF_CANDIDATES = _FIGURES.where(evaluations.c.candidate_id.in_(_IDS))
