@@ -58,8 +58,11 @@ def check(spec: StudySpec, device: str, open_checkpoints: Callable[[], None]) ->
         imported = imported_responses(spec, {task: [item.id for item in items] for task, items in searched.items()})
         _check_references(spec, searched, imported)
     open_checkpoints()
-    optimizer = registry.load("optimizers", spec.optimizer)
-    optimizer(spec.space.genes, spec.directions, 0, **spec.optimizer_options)
+    optimizer = registry.load("optimizers", spec.optimizer)(
+        spec.space.genes, spec.directions, 0, **spec.optimizer_options
+    )
+    if spec.steady_state:
+        optimizer.steady_state()
     return evaluator
 
 

@@ -74,7 +74,7 @@ class Optimizer(ABC):
         """
         raise OptimizerError(
             f"the optimizer {self.name!r} takes whole generations of results only; choose another, or say "
-            "`steady_state: false`"
+            "`steady_state: false` (--generations)"
         )
 
     @abstractmethod

@@ -32,6 +32,8 @@ def refusals(checkpoints):
         "objective": ({"objectives": [{"maximize": "acuracy", "tasks": ["words"]}]}, "Did you mean 'accuracy'?"),
         "task file": ({"tasks": {"words": {"search": "serch.jsonl"}}}, "serch.jsonl"),
         "empty task": ({"tasks": {"words": {"search": "empty.jsonl"}}}, "empty"),
+        "steady state": ({"steady_state": "yes please"}, "say `true` or `false`, not 'yes please'"),
+        "steady race": ({"steady_state": True, "fitness": "auto"}, "say either `fitness: full`"),
         "no space": ({"space": None}, "`space` is missing"),
     }
 
@@ -58,6 +60,7 @@ def test_a_study_file_that_cannot_work(what, tmp_path, write_study, heterosis, c
         (("run", "study.yaml", "--storage", "mysql://host/name"), "'mysql'"),
         (("run", "study.yaml", "--storage", "sqlite:///no/such/folder/x.db"), "choose another --storage"),
         (("run", "study.yaml", "--out", "search.jsonl"), "is a file"),
+        (("run", "study.yaml", "--steady-state", "--fitness", "auto"), "or `steady_state: false` (--generations)"),
     ],
 )
 def test_an_argument_that_cannot_work(words, message, tmp_path, write_study, heterosis):

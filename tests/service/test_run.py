@@ -47,6 +47,23 @@ def test_without_a_terminal_it_prints_plain_and_few_lines(finished):
     assert len([line for line in printed.splitlines() if line.startswith("search ")]) <= 6
 
 
+@pytest.mark.parametrize(
+    ("told", "option", "steady"),
+    [(True, (), True), (None, ("--steady-state",), True), (True, ("--generations",), False), (None, (), False)],
+)
+def test_file_and_option_say_whether_the_optimizer_is_fed_as_results_arrive(
+    told, option, steady, tmp_path, write_study, heterosis
+):
+    folder = write_study(tmp_path, steady_state=told, candidates=3)
+    heterosis(folder, "run", "study.yaml", "--no-export", *option)
+    with Study.load("tiny", folder / "heterosis.db").store as store:
+        [record] = store.studies.all()
+        assert [ask.tell_no for ask in store.asks.all(record.id)] == ([0, 1, 2] if steady else [None])
+    heterosis(folder, "resume", "tiny", "--candidates", 4, "--no-export")
+    with Study.load("tiny", folder / "heterosis.db").store as store:
+        assert [ask.tell_no for ask in store.asks.all(record.id)] == ([0, 1, 2, 3] if steady else [None, None])
+
+
 def test_a_second_run_of_the_same_name_tells_how_to_go_on(finished, heterosis):
     folder, _ = finished
     refused = heterosis(folder, "run", "study.yaml", "--out", "elsewhere", code=1)
