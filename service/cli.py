@@ -20,6 +20,7 @@ from .queue import queue
 from .run import resume, run
 from .statistics import statistics
 from .status import status
+from .up import down, up
 from .worker import worker
 from .workers import workers
 
@@ -45,6 +46,8 @@ app.command(rich_help_panel=LOOK)(lineage)
 app.command(rich_help_panel=LOOK)(fitness)
 app.command(rich_help_panel=TAKE)(export)
 app.command(rich_help_panel=FLEET)(worker)
+app.command(rich_help_panel=FLEET)(up)
+app.command(rich_help_panel=FLEET)(down)
 app.command(rich_help_panel=FLEET)(queue)
 app.command(rich_help_panel=FLEET)(workers)
 app.command(rich_help_panel=FLEET)(events)

@@ -13,7 +13,11 @@ from pathlib import Path
 
 def this_process() -> str:
     """`host:machine:pid:start`: unique over reboots, containers and re-used process ids."""
-    pid = os.getpid()
+    return process_name(os.getpid())
+
+
+def process_name(pid: int) -> str:
+    """The same for another process of this machine, which must be running."""
     return f"{platform.node()}:{_machine()}:{pid}:{_start_time(pid)}"
 
 
