@@ -99,7 +99,7 @@ def worker(
     from ..workers.devices import devices_apart
     from ..workers.keeper import Keeper
     from ..workers.process import Told
-    from ..workers.roots import configured_roots
+    from ..workers.roots import configured_roots, folder_mapping
     from ..workers.schedulers.by_name import make
     from ..workers.settings import WorkerSettings
 
@@ -107,7 +107,7 @@ def worker(
         raise ConfigurationError(f"--log-format is {log_format!r}; it is text or json")
     make(scheduler)
     environment = _addresses(storage, broker)
-    roots, folders = configured_roots(root or ()), dict(_pair(one) for one in folder or ())
+    roots, folders = configured_roots(root or ()), folder_mapping(folder or ())
     told = [
         Told(
             WorkerSettings(
@@ -162,12 +162,3 @@ def _keep(keeper: Any, told: list[Told]) -> None:
                 raise ConfigurationError("no worker can work here; its log says why")
     finally:
         keeper.end()
-
-
-def _pair(text: str) -> tuple[str, str]:
-    there, separator, here = text.partition("=")
-    if not separator or not there or not here:
-        raise ConfigurationError(
-            f"--folder {text!r} is not THERE=HERE, a folder as the study names it and as it is here"
-        )
-    return there, here

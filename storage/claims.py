@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, insert, 
 from .column_types import UtcDateTime
 from .evaluations import evaluation_record
 from .events import append
-from .records import CandidateKind, Ending, EvaluationRecord
+from .records import Ending, EvaluationRecord
 from .tables import attempts, candidates, evaluations, studies
 from .transitions import end_attempts, move_candidate
 
@@ -25,13 +25,14 @@ class Waiting:
     """An evaluation that waits, and what a worker may choose it by.
 
     Attributes:
+        candidate: `candidate 7`, or the label of a reference.
         genome: of its candidate, as JSON text; None for a reference.
         waited_seconds: since it was queued first.
     """
 
     evaluation: EvaluationRecord
     study_id: str
-    kind: CandidateKind
+    candidate: str
     genome: str | None
     waited_seconds: float
 
@@ -48,7 +49,7 @@ def waiting_for(
 ) -> list[Waiting]:
     """The head of these queues, locked for this transaction; what others have locked is left out (PostgreSQL)."""
     query = (
-        select(evaluations, candidates.c.study_id, candidates.c.kind, candidates.c.genome_json)
+        select(evaluations, candidates.c.study_id, candidates.c.number, candidates.c.label, candidates.c.genome_json)
         .join(candidates, candidates.c.id == evaluations.c.candidate_id)
         .join(studies, studies.c.id == candidates.c.study_id)
         .where(
@@ -69,7 +70,7 @@ def waiting_for(
         Waiting(
             evaluation_record(row),
             row.study_id,
-            row.kind,
+            row.label or f"candidate {row.number}",
             row.genome_json,
             (now - row.created_at).total_seconds(),
         )

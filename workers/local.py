@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NoReturn
 
 from ..core.contracts import Executor
@@ -11,6 +12,7 @@ from ..core.errors import ConfigurationError, StorageError
 from ..core.recipe import Recipe
 from ..fitness.evaluator import Evaluator
 from ..storage import EvaluationRecord, Heartbeat, Store, this_process
+from .environment import environment
 from .evaluating import TOGETHER, Company, evaluate, evaluate_together
 from .known import known_scores
 from .outcome import Failure, Outcome
@@ -80,12 +82,16 @@ class LocalExecutor(Executor):
             if attempt is not None:
                 with Heartbeat(lambda: self._store.queue.beat(record.id, attempt, LEASE_SECONDS), LEASE_SECONDS):
                     found = self._evaluate(record)
-                record_outcome(self._store, record.id, attempt, found)
+                record_outcome(self._store, record.id, attempt, found, self._environment_id)
                 return
         except BaseException:
             self._hand_back(record.id)
             raise
         self._explain(record)
+
+    @cached_property
+    def _environment_id(self) -> str:
+        return self._store.environments.record(environment(self._evaluator.spec, str(self._evaluator.device)))
 
     def _hand_back(self, evaluation_id: str) -> None:
         """Asks the database what is held: an interruption may have come before the number of the attempt was known."""

@@ -20,6 +20,7 @@ from ..core.errors import HeterosisError, StorageError
 from ..storage import Store
 from . import logs
 from .settings import WorkerSettings
+from .telemetry import flush
 from .worker import Worker
 
 STORAGE_VARIABLE, BROKER_VARIABLE = "HETEROSIS_STORAGE", "HETEROSIS_BROKER"
@@ -77,6 +78,8 @@ def main() -> int:
     except HeterosisError as error:
         _log.error("%s", error)
         return REFUSED_STATUS
+    finally:
+        flush()
     return 0
 
 

@@ -21,7 +21,7 @@ from .choosing import Choosing
 from .evaluation_process import ChildLostError, EvaluationProcess
 from .holding import Holding
 from .metrics import WorkerMetrics
-from .outcome import from_json
+from .outcome import Outcome, from_json
 from .requests import describe, request_for
 from .schedulers.by_name import make
 from .settings import WorkerSettings
@@ -143,7 +143,8 @@ class Worker:
     def _work(self, claims: Sequence[Claim]) -> None:
         assert self._taken is not None
         first = claims[0].evaluation
-        ids = {"evaluation": first.id, "attempt": claims[0].attempt}
+        ids = {"candidate": self._taken.candidate, "evaluation": first.id, "attempt": claims[0].attempt}
+        self.metrics.running(len(claims))
         holding = Holding(self._store, claims, self._settings.lease_seconds, self.metrics, self._alive)
         with logs.context(**ids), span("evaluate", **ids), holding:
             try:
@@ -158,6 +159,7 @@ class Worker:
             except BaseException:
                 holding.release()
                 raise
+        self.metrics.running(0)
         self._choosing.evaluated(self._taken)
         self._store.workers.ended(self.record.id, holding.done, holding.failed)
 
@@ -173,6 +175,8 @@ class Worker:
             elif "outcome" in reply:
                 found = from_json(reply["outcome"])
                 claim = request.wanted[reply["place"]]
+                if isinstance(found, Outcome) and found.peak_bytes is not None:
+                    self.metrics.memory(found.peak_bytes, self._settings.memory_bytes)
                 holding.record(claim, found, self._environments.get(study.id), self._process.log_tail)
                 self._canary.evaluated(study.id)
 
