@@ -16,7 +16,7 @@ import numpy as np
 from ..core import registry
 from ..core.contracts.scheduler import Scheduler, Standing, Work
 
-SCENES = 60
+SCENES = 40
 MINUTE = 60.0
 GIGABYTE = 1 << 30
 

@@ -142,7 +142,8 @@ class TestChance:
     @pytest.mark.parametrize("scheduler", SCHEDULERS)
     def test_the_same_seed_gives_the_same_run_and_another_another(self, scheduler):
         def course(seed):
-            return [(one.id, one.attempts, one.done_at) for one in arrivals(scheduler, seed=seed).evaluations]
+            simulation = arrivals(scheduler, hosts=6, seed=seed, hours=1.0)
+            return [(one.id, one.attempts, one.done_at) for one in simulation.evaluations]
 
         assert course(3) == course(3)
         assert course(3) != course(4)
