@@ -17,9 +17,9 @@ def leading(store: Store, study_id: str) -> Iterator[Store]:
     Raises:
         StorageError: another process leads the study, or (in the block, where it writes) does so since.
     """
-    epoch = store.leads.acquire(study_id, this_process())
+    epoch = store.leads.acquire(study_id, this_process(), LEAD_SECONDS)
     try:
-        with Heartbeat(lambda: store.leads.renew(study_id, epoch), LEAD_SECONDS):
+        with Heartbeat(lambda: store.leads.renew(study_id, epoch, LEAD_SECONDS), LEAD_SECONDS):
             yield store.led(study_id, epoch)
     finally:
         with suppress(StorageError):  # then the lease ends by itself

