@@ -21,9 +21,9 @@ All of these are assumptions. Three questions, each with means over seeds and th
 
 The bounds were set before the schedulers were tried: 95% busy; more done in time than first-come at every rate, beyond
 noise (the lower end of the difference's 95% interval; with --quick, all rates together); in time at 95%, and not dearer
-than the best single kind. Two settings were changed after a first look. With deadlines of 1.5 times and more, first-come
-too does 99% in time. And at 50%, small models alone cost 12% more on the mixed fleet than on RTX 4090s alone (at 30%
-about as much): its own cheap hosts are full then, and its dear ones must help.
+than the best single kind. Two settings were changed after a first look. With deadlines of 1.5 times and more,
+first-come too does 99% in time. And at 50%, small models alone cost 12% more on the mixed fleet than on RTX 4090s, at
+30% about as much: its own cheap hosts are full then, and its dear ones must help.
 """
 
 from __future__ import annotations

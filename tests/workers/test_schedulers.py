@@ -160,6 +160,16 @@ class TestReliabilityAware:
 
 
 @pytest.mark.parametrize("scheduler", [CostAware, ReliabilityAware])
+def test_among_those_that_are_due_about_the_same_time_the_warm_one_goes_first(scheduler):
+    def first(**facts):
+        return taken(scheduler(affinity_seconds=30), STEADY, [work("cold", waited_seconds=100), work("warm", **facts)])
+
+    assert first(waited_seconds=75, loaded=True) == "warm"
+    assert first(waited_seconds=65, loaded=True) == "cold"
+    assert first(waited_seconds=75, loaded=True, priority=-1) == "cold"
+
+
+@pytest.mark.parametrize("scheduler", [CostAware, ReliabilityAware])
 def test_foresight_that_errs_costs_patience_and_no_more(scheduler):
     """The better worker is always about to be free, and never is: it was lost, or became slow."""
     better = replace(STEADY, id="better", speed=9.0, price_per_hour=0.01, busy_seconds_left=1.0)

@@ -31,7 +31,8 @@ class CostAware(ForesightScheduler):
         patience_seconds: by when work without a deadline should have begun, after it was queued.
         reserve: in [0, 1), the share of the time to a deadline that is kept for what goes wrong: work that takes longer
             than expected, or is lost and done again on a faster device. More is safer and dearer.
-        affinity_seconds: as in `FirstCome`, among the works for which the worker is the best.
+        affinity_seconds: among works of one priority that are due within so many seconds after the first, and for which
+            the worker is the best, it gets the one that it is warm for.
     """
 
     name: ClassVar[str] = "cost_aware"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ...core.contracts.scheduler import Scheduler, Standing, Work
-from .affinity import WINDOW_SECONDS, may_overtake, warmest
+from .affinity import WINDOW_SECONDS, warmest
 from .options import seconds_of
 
 
@@ -32,4 +32,6 @@ class FirstCome(Scheduler):
         )
         if not order:
             return None
-        return warmest([work for work in order if may_overtake(work, order[0], self.affinity_seconds)])
+        first = order[0]
+        latest = first.waited_seconds - self.affinity_seconds
+        return warmest([work for work in order if work.priority == first.priority and work.waited_seconds >= latest])

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 
 from ...core.contracts.scheduler import Scheduler, Standing, Work
-from .affinity import WINDOW_SECONDS, may_overtake, warmest
+from .affinity import WINDOW_SECONDS, warmest
 from .options import probability_of, seconds_of
 from .outlook import Figures, Flags, Outlook, Prospects
 
@@ -30,7 +30,8 @@ class ForesightScheduler(Scheduler):
     Args:
         patience_seconds: by when work without a deadline should have begun, after it was queued.
         reserve: in [0, 1), the share of the time to a deadline that is kept for what goes wrong.
-        affinity_seconds: as in `FirstCome`, among the works for which the worker is the best.
+        affinity_seconds: among works of one priority that are due within so many seconds after the first, and for which
+            the worker is the best, it gets the one that it is warm for.
     """
 
     def __init__(
@@ -68,10 +69,12 @@ class ForesightScheduler(Scheduler):
 
     def _also_best(self, order: Sequence[Work], first: int, outlook: Outlook) -> Iterator[Work]:
         """Later ones that may go before the first of the worker that asks, if they too are its."""
+        latest = self._due(order[first]) + self.affinity_seconds
         for place in range(first + 1, len(order)):
             work = order[place]
-            allowed = may_overtake(work, order[first], self.affinity_seconds)
-            if allowed and self._best(work, outlook.prospects(place)) == ASKING:
+            if work.priority < order[first].priority or self._due(work) > latest:
+                return
+            if self._best(work, outlook.prospects(place)) == ASKING:
                 yield work
 
     def _best(self, work: Work, prospects: Prospects) -> int | None:

@@ -48,7 +48,8 @@ class ReliabilityAware(ForesightScheduler):
         replacement_seconds: how long it takes to notice that a worker was lost: the lease.
         patience_seconds: by when work without a deadline should have begun, after it was queued.
         reserve: in [0, 1), the share of the time to a deadline that is kept for what goes wrong.
-        affinity_seconds: as in `FirstCome`, among the works for which the worker is the best.
+        affinity_seconds: among works of one priority that are due within so many seconds after the first, and for which
+            the worker is the best, it gets the one that it is warm for.
     """
 
     name: ClassVar[str] = "reliability_aware"
