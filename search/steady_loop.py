@@ -41,7 +41,7 @@ class SteadyLoop:
         for candidate in course.open:
             self._take_up(course, candidate, submitted)
         while True:
-            while course.asked < proposals and len(course.open) < under_way(self._executor.slots):
+            while course.asked < proposals and len(course.open) < under_way(self._executor):
                 self._take_up(course, course.ask(), submitted)
             if not submitted:
                 return
@@ -73,6 +73,6 @@ class SteadyLoop:
         return over
 
 
-def under_way(slots: int) -> int:
+def under_way(executor: Executor) -> int:
     """How many proposals to have under way: a few more than can be evaluated, so that no worker waits for the next."""
-    return max(slots, 1) + max(slots // 4, 1)
+    return max(executor.slots, 1) + executor.ahead

@@ -115,7 +115,7 @@ def worker(
                 device=part.name,
                 device_type=part.type,
                 memory_bytes=part.memory_bytes,
-                threads=part.threads,
+                cores=part.cores,
                 lease_seconds=lease,
                 limit_seconds=limit,
                 host_limit_bytes=None if memory is None else int(memory * 1e9),

@@ -25,24 +25,25 @@ class DevicePart:
         name: for PyTorch: `cpu`, `cuda:0`...
         type: what it is sold as, so that prices and speeds can be compared.
         memory_bytes: what evaluations of this worker may take.
-        threads: of the evaluating process; None: PyTorch's own choice.
+        cores: that its evaluating process stays on; None: any. Workers that share the CPU would else share its caches.
     """
 
     name: str
     type: str
     memory_bytes: int
-    threads: int | None = None
+    cores: tuple[int, ...] | None = None
 
 
-def device_parts(wanted: str = "all", each: int = 1) -> list[DevicePart]:
+def device_parts(wanted: str = "all", each: int = 1, cores: int | None = None) -> list[DevicePart]:
     """One entry for each worker that this machine is to have.
 
     Args:
         wanted: `all` (every accelerator, or else the CPU), or names, separated by commas.
         each: so many workers share a device: several small candidates at a time on a big one.
+        cores: of each worker on the CPU; default: all there are, divided among such workers.
 
     Raises:
-        ConfigurationError: there is no such device here, or `each` is not positive.
+        ConfigurationError: there is no such device here, `each` is not positive, or there are not so many cores.
     """
     import torch
 
@@ -51,13 +52,12 @@ def device_parts(wanted: str = "all", each: int = 1) -> list[DevicePart]:
     accelerators = [f"cuda:{place}" for place in range(torch.cuda.device_count())]
     names = (accelerators or ["cpu"]) if wanted == "all" else [name.strip() for name in wanted.split(",")]
     on_cpu = sum(name == "cpu" for name in names) * each
+    shares = iter(_core_shares(on_cpu, cores))
     parts = []
     for name in names:
         if name == "cpu":
-            memory, kind = int(psutil.virtual_memory().total * _SHARE) // on_cpu, _processor()
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            threads = max(cores // on_cpu, 1) if on_cpu > 1 else None
-            parts += [DevicePart(name, kind, memory, threads)] * each
+            memory = int(psutil.virtual_memory().total * _SHARE) // on_cpu
+            parts += [DevicePart(name, _processor(), memory, next(shares)) for _ in range(each)]
             continue
         try:
             properties = torch.cuda.get_device_properties(name)
@@ -68,6 +68,16 @@ def device_parts(wanted: str = "all", each: int = 1) -> list[DevicePart]:
     return parts
 
 
+def _core_shares(workers: int, cores: int | None) -> list[tuple[int, ...] | None]:
+    here = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if not here or (workers == 1 and cores is None):
+        return [None] * workers
+    size = cores or max(len(here) // max(workers, 1), 1)
+    if cores is not None and not 0 < workers * cores <= len(here):
+        raise ConfigurationError(f"{workers} workers with {cores} cores each: this machine has {len(here)} cores")
+    return [tuple(here[(number * size + place) % len(here)] for place in range(size)) for number in range(workers)]
+
+
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
@@ -76,22 +86,23 @@ def _processor() -> str:
         return platform.processor() or "cpu"
 
 
-def devices_apart(wanted: str = "all", each: int = 1) -> list[DevicePart]:
+def devices_apart(wanted: str = "all", each: int = 1, cores: int | None = None) -> list[DevicePart]:
     """As `device_parts`, found out by another process: asking a device takes a second, and memory on it.
 
     Raises:
         ConfigurationError: as `device_parts`.
     """
-    command = [sys.executable, "-m", __name__, wanted, str(each)]
+    command = [sys.executable, "-m", __name__, json.dumps([wanted, each, cores])]
     found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own program)
     if found.returncode:
         raise ConfigurationError(found.stderr.strip().splitlines()[-1] if found.stderr.strip() else "no device answers")
-    return [DevicePart(**part) for part in json.loads(found.stdout.splitlines()[-1])]
+    parts = json.loads(found.stdout.splitlines()[-1])
+    return [DevicePart(**{**part, "cores": part["cores"] and tuple(part["cores"])}) for part in parts]
 
 
 def _print() -> int:
     try:
-        print(json.dumps([asdict(part) for part in device_parts(sys.argv[1], int(sys.argv[2]))]))
+        print(json.dumps([asdict(part) for part in device_parts(*json.loads(sys.argv[1]))]))
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1

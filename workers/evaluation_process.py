@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import psutil
@@ -42,7 +42,7 @@ class EvaluationProcess:
         device: for PyTorch.
         memory_bytes: what loaded studies may take of the device.
         host_limit_bytes: the child is ended when its resident memory exceeds this; None: no limit.
-        environment: variables that differ from this process's.
+        cores: that it stays on; None: any.
     """
 
     def __init__(
@@ -50,11 +50,12 @@ class EvaluationProcess:
         device: str,
         memory_bytes: int,
         host_limit_bytes: int | None = None,
-        environment: Mapping[str, str] | None = None,
+        cores: Sequence[int] | None = None,
     ) -> None:
         self._command = [sys.executable, "-m", f"{__package__}.child", device, str(memory_bytes)]
+        self._cores = cores
         self._host_limit_bytes = host_limit_bytes
-        self._environment = dict(environment or {})
+        self._environment = {} if cores is None else {"OMP_NUM_THREADS": str(len(cores))}
         self._child: subprocess.Popen[str] | None = None
         self._replies: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
@@ -76,7 +77,8 @@ class EvaluationProcess:
 
         Args:
             may_go_on: asked several times a second while the child computes; where it says no, the child is ended.
-            limit_seconds: after which the child is ended.
+            limit_seconds: after which the child is ended; counted from when it says that it has `begun`, so that what
+                it loads first (libraries, checkpoints) is not held against a candidate.
 
         Raises:
             ChildLostError: the child has ended, by itself or by us (then its outcome is `released`, `timeout` or `memory`).
@@ -84,7 +86,7 @@ class EvaluationProcess:
         self._start()
         assert self._child is not None
         assert self._child.stdin is not None
-        started = time.monotonic()
+        begun: float | None = None
         try:
             write_line(self._child.stdin, request)
         except OSError:
@@ -99,10 +101,13 @@ class EvaluationProcess:
                     raise self._lost("lost")
                 if "finished" in reply:
                     return
-                yield reply
+                if "begun" in reply:
+                    begun = time.monotonic()
+                else:
+                    yield reply
             if not may_go_on():
                 raise self._lost("released")
-            if limit_seconds is not None and time.monotonic() - started > limit_seconds:
+            if limit_seconds is not None and begun is not None and time.monotonic() - begun > limit_seconds:
                 raise self._lost("timeout")
             if self._takes_too_much():
                 raise self._lost("memory")
@@ -136,6 +141,9 @@ class EvaluationProcess:
             errors="replace",
             start_new_session=True,  # Ctrl-C is for the worker, which decides
         )
+        if self._cores is not None:
+            with contextlib.suppress(psutil.Error, AttributeError):  # it has ended already; not on this system
+                psutil.Process(self._child.pid).cpu_affinity(list(self._cores))
         assert self._child.stdout is not None
         assert self._child.stderr is not None
         for work, stream in ((self._read_replies, self._child.stdout), (self._read_log, self._child.stderr)):

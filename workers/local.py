@@ -44,6 +44,11 @@ class LocalExecutor(Executor):
         self._group: tuple[str, ...] = ()
         self._company: Company | None = None
 
+    @property
+    def ahead(self) -> int:
+        """None: nobody waits while the next candidate is asked for."""
+        return 0
+
     def submit(self, evaluation_ids: Sequence[str]) -> None:
         """Puts them in line, in groups; see the contract."""
         for first in range(0, len(evaluation_ids), TOGETHER):

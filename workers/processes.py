@@ -22,6 +22,7 @@ class ProcessesExecutor(FleetExecutor):
     Args:
         devices: `all`, or names separated by commas (`cuda:0,cuda:1`; `cpu,cpu` are two workers on the CPU).
         each: so many workers share a device.
+        cores: of each worker on the CPU; default: all there are, divided among them.
         priority, lease_seconds: see `FleetExecutor`.
         limit_seconds: an evaluation that takes longer is ended; default: no limit.
         grace_seconds: when it is closed, what runs may take so long; then it is handed back.
@@ -37,6 +38,7 @@ class ProcessesExecutor(FleetExecutor):
         *,
         devices: str = "all",
         each: int = 1,
+        cores: int | None = None,
         priority: int = 0,
         lease_seconds: float = LEASE_SECONDS,
         limit_seconds: float | None = None,
@@ -49,6 +51,7 @@ class ProcessesExecutor(FleetExecutor):
         super().__init__(store, evaluator, priority=priority, lease_seconds=lease_seconds)
         self._devices = devices
         self._each = each
+        self._cores = cores
         self._limit_seconds = limit_seconds
         self._grace_seconds = grace_seconds
         self._quiet = quiet
@@ -85,14 +88,14 @@ class ProcessesExecutor(FleetExecutor):
                         device=part.name,
                         device_type=part.type,
                         memory_bytes=part.memory_bytes,
-                        threads=part.threads,
+                        cores=part.cores,
                         lease_seconds=self._lease_seconds,
                         limit_seconds=self._limit_seconds,
                     ),
                     f"{part.name}-{number}",
                     grace_seconds=self._grace_seconds,
                 )
-                for number, part in enumerate(devices_apart(self._devices, self._each))
+                for number, part in enumerate(devices_apart(self._devices, self._each, self._cores))
             ]
             self._workers = len(told)
             self._keeper = Keeper(told, {STORAGE_VARIABLE: self._store.database.address}, self._quiet)

@@ -26,7 +26,7 @@ class WorkerSettings:
     host_limit_bytes: the evaluating process is ended when it takes more of the host's memory; None: no limit.
     roots: folders that checkpoints and items must lie in; empty: anywhere.
     folders: where the folders of studies are on this machine, by what they are called in the database.
-    threads: of the evaluating process; None: PyTorch's own choice.
+    cores: that the evaluating process stays on; None: any.
     """
 
     kind: Kind
@@ -42,7 +42,7 @@ class WorkerSettings:
     price_per_hour: float = 0.0
     roots: tuple[Path, ...] = ()
     folders: Mapping[str, str] = field(default_factory=dict)
-    threads: int | None = None
+    cores: tuple[int, ...] | None = None
     canary_every: int = 100
 
     @classmethod
@@ -51,6 +51,7 @@ class WorkerSettings:
         found = dict(content)
         found["roots"] = tuple(Path(root) for root in found["roots"])
         found["studies"] = None if found["studies"] is None else tuple(found["studies"])
+        found["cores"] = None if found["cores"] is None else tuple(found["cores"])
         return cls(**found)
 
     def to_json(self) -> dict[str, Any]:

@@ -67,8 +67,9 @@ class Worker:
         )
         self.metrics = metrics or WorkerMetrics(self.record.id, settings.device, __version__)
         self._choosing = Choosing(store, make(settings.scheduler, settings.scheduler_options), self.record)
-        threads = {} if settings.threads is None else {"OMP_NUM_THREADS": str(settings.threads)}
-        self._process = process or EvaluationProcess(settings.device, settings.memory_bytes, settings.host_limit_bytes, threads)
+        self._process = process or EvaluationProcess(
+            settings.device, settings.memory_bytes, settings.host_limit_bytes, settings.cores
+        )
         self._canary = CanaryWatch(store, self.record.id, settings.canary_every)
         self._refused: dict[str, str] = {}
         self._environments: dict[str, str] = {}

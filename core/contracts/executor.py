@@ -34,6 +34,11 @@ class Executor(ABC):
         """How many candidates are evaluated at the same time: as many should be under way."""
         return 1
 
+    @property
+    def ahead(self) -> int:
+        """How many more should wait, so that whoever is done need not wait for the next."""
+        return max(self.slots // 4, 1)
+
     @abstractmethod
     def submit(self, evaluation_ids: Sequence[str]) -> None:
         """These are to be evaluated; returns at once. Those given together may be computed together.
