@@ -61,7 +61,7 @@ MINUTE = 60.0
 class Extent:
     """How much is simulated: runs, hours of each question, and hosts."""
 
-    seeds: int = 5
+    seeds: int = 8
     busy_hours: float = 8.0
     volatile_hosts: int = 200
     volatile_hours: float = 2.0
@@ -96,7 +96,7 @@ VOLATILE_WAYS: dict[str, tuple[str, dict[str, float]]] = {
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--seeds", type=int, help="runs of each, 2 or more (default 5, quick: 3)")
+    options.add_argument("--seeds", type=int, help="runs of each, 2 or more (default 8, quick: 3)")
     arguments = options.parse_args()
     extent = QUICK if arguments.quick else Extent()
     extent = replace(extent, seeds=arguments.seeds or extent.seeds)
