@@ -44,6 +44,11 @@ _OLDEST = (
     .order_by(evaluations.c.id)
     .limit(1)
 )
+_DONE = (
+    select(evaluations.c.eval_key)
+    .where(evaluations.c.eval_key.in_(bindparam("keys", expanding=True)), evaluations.c.state == "succeeded")
+    .distinct()
+)
 
 
 class Results:
@@ -163,6 +168,10 @@ class Results:
         """What all candidates of a study answered at a stage, by candidate id and task."""
         with self._database.read() as connection:
             return _read(connection, candidates.c.study_id == study_id, evaluations.c.stage == stage)
+
+    def keys_done(self, eval_keys: Sequence[str]) -> set[str]:
+        """Those of the keys of which there is a result, in any study of this database."""
+        return {row.eval_key for row in self._database.rows(_DONE, {"keys": list(eval_keys)})}
 
     def find_responses(self, eval_key: str, besides: str | None = None) -> dict[str, Responses] | None:
         """What equal work gave, in any study of this database, or None if it was never done.

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 from ..core.contracts import Executor
 from ..core.errors import ConfigurationError, StorageError
-from ..core.recipe import Recipe
 from ..fitness.evaluator import Evaluator
-from ..storage import EvaluationRecord, Heartbeat, Store, this_process
+from ..storage import Heartbeat, Store, this_process
 from .environment import environment
-from .evaluating import TOGETHER, Company, evaluate, evaluate_together
-from .known import known_scores
-from .outcome import Failure, Outcome
+from .evaluating import TOGETHER
+from .group import Group
 from .recording import record_outcome
 
 LEASE_SECONDS = 60.0
@@ -40,9 +38,8 @@ class LocalExecutor(Executor):
         self._store = store
         self._evaluator = evaluator
         self._owner = this_process()
-        self._groups: deque[deque[str]] = deque()
-        self._group: tuple[str, ...] = ()
-        self._company: Company | None = None
+        self._waiting: deque[deque[str]] = deque()
+        self._group: Group | None = None
 
     @property
     def ahead(self) -> int:
@@ -52,47 +49,50 @@ class LocalExecutor(Executor):
     def submit(self, evaluation_ids: Sequence[str]) -> None:
         """Puts them in line, in groups; see the contract."""
         for first in range(0, len(evaluation_ids), TOGETHER):
-            self._groups.append(deque(evaluation_ids[first : first + TOGETHER]))
+            self._waiting.append(deque(evaluation_ids[first : first + TOGETHER]))
 
     def wait(self) -> list[str]:
         """Evaluates the next one; see the contract."""
-        if not self._groups:
+        if not self._waiting:
             return []
-        waiting = self._groups[0]
-        if not self._group:
-            self._group, self._company = tuple(waiting), None
-        record = self._store.queue.get(waiting[0])
-        if record.state in ("queued", "running"):
-            try:
-                self._run(record)
-            except BaseException:
-                self._groups.clear()
-                self._group = ()
-                raise
-        waiting.popleft()
-        if not waiting:
-            self._groups.popleft()
-            self._group = ()
-        return [record.id]
+        ids = self._waiting[0]
+        try:
+            if self._group is None:
+                self._group = Group(self._store, self._evaluator, tuple(ids))
+            self._run(self._group, ids[0])
+        except BaseException:
+            self._forget()
+            raise
+        over = ids.popleft()
+        if not ids:
+            self._waiting.popleft()
+            self._group = None
+        return [over]
 
     def recover(self, study_id: str) -> None:
         """Takes back what a former process of this study held; it does not count as an attempt."""
-        self._groups.clear()
-        self._group = ()
+        self._forget()
         self._store.queue.reap(study_id, counted=False)
 
-    def _run(self, record: EvaluationRecord) -> None:
+    def _forget(self) -> None:
+        self._waiting.clear()
+        self._group = None
+
+    def _run(self, group: Group, evaluation_id: str) -> None:
+        record = group.records[evaluation_id]
+        if record.state not in ("queued", "running"):
+            return
         try:
             attempt = self._store.queue.claim(record.id, self._owner, LEASE_SECONDS)
             if attempt is not None:
                 with Heartbeat(lambda: self._store.queue.beat(record.id, attempt, LEASE_SECONDS), LEASE_SECONDS):
-                    found = self._evaluate(record)
+                    found = group.evaluate(record)
                 record_outcome(self._store, record.id, attempt, found, self._environment_id)
                 return
         except BaseException:
             self._hand_back(record.id)
             raise
-        self._explain(record)
+        self._check_over(record.id)
 
     @cached_property
     def _environment_id(self) -> str:
@@ -104,28 +104,11 @@ class LocalExecutor(Executor):
         if held.state == "running" and held.lease_owner == self._owner:
             self._store.queue.release(held.id, held.attempt)
 
-    def _evaluate(self, record: EvaluationRecord) -> Outcome | Failure:
-        recipe = self._recipe(record)
-        scores = known_scores(self._store, record)
-        company = {} if scores is not None else self._computed_together(record)
-        mine = company.get(self._group.index(record.id))
-        return evaluate(self._evaluator, recipe, record.stage, record.items, scores, mine)
-
-    def _computed_together(self, record: EvaluationRecord) -> Company:
-        if self._company is None:
-            self._company = {}
-            records = self._store.queue.several(self._group)
-            if all((other.items, other.stage) == (record.items, record.stage) for other in records):
-                recipes = self._store.candidates.recipes([other.candidate_id for other in records])
-                company = [Recipe.from_dict(recipes[other.candidate_id]) for other in records]
-                self._company = evaluate_together(self._evaluator, company, record.stage, record.items)
-        return self._company
-
-    def _recipe(self, record: EvaluationRecord) -> Recipe:
-        return Recipe.from_dict(self._store.candidates.recipes([record.candidate_id])[record.candidate_id])
-
-    def _explain(self, record: EvaluationRecord) -> NoReturn:
-        holder = self._store.queue.get(record.id).lease_owner
-        raise StorageError(
-            f"another process ({holder or 'unknown'}) is evaluating this study; let it finish, or end it and resume"
-        )
+    def _check_over(self, evaluation_id: str) -> None:
+        """It may have been finished since it was read; if it is not, somebody else has it."""
+        record = self._store.queue.get(evaluation_id)
+        if record.state in ("queued", "running"):
+            raise StorageError(
+                f"another process ({record.lease_owner or 'unknown'}) is evaluating this study; let it finish, or end "
+                "it and resume"
+            )
