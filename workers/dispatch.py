@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from ..core.contracts import Executor
-from ..core.errors import BrokerError, ConfigurationError
+from ..core.errors import BrokerError, ConfigurationError, StorageError
 from ..fitness.evaluator import Evaluator
 from ..storage import EvaluationRecord, Store
+from ..storage.leads import LEAD_SECONDS
 from ..storage.queue import LEASE_SECONDS
 from .evaluating import TOGETHER
 from .memory import foreseen_bytes
@@ -93,26 +94,43 @@ class FleetExecutor(Executor):
             left = [id_ for id_ in left if states[id_] in ("queued", "running")]
 
     def wait(self) -> list[str]:
-        """Those that are over; see the contract. Meanwhile it takes back what dead workers held."""
+        """Those that are over; see the contract. Meanwhile it takes back what dead workers held.
+
+        A database that is away is waited for, as long as nobody else may lead the study meanwhile.
+        """
+        answered = time.monotonic()
         while self._outstanding:
-            states = self._store.queue.states(list(self._outstanding))
-            over = [id_ for id_, state in states.items() if state not in ("queued", "running")]
+            try:
+                over = self._over()
+                answered = time.monotonic()
+            except StorageError as error:
+                if time.monotonic() - answered > LEAD_SECONDS / 2:
+                    raise
+                _log.warning("%s; tried again", error)
+                time.sleep(_TEND_SECONDS)
+                continue
             if over:
-                for evaluation_id in over:
-                    del self._outstanding[evaluation_id]
-                self._look = _LOOKS[0]
-                self._announce()
                 return over
-            now = time.monotonic()
-            if now - self._tended > _TEND_SECONDS:
-                self._tended = now
-                self._store.queue.reap(self._study_id)
-                self._tend()
-                self._announce()
-                self._check_refusals()
             time.sleep(self._look)
             self._look = min(self._look * 1.5, _LOOKS[1])
         return []
+
+    def _over(self) -> list[str]:
+        """Those that are over now; whether or not there are any, what there is to see to is seen to."""
+        states = self._store.queue.states(list(self._outstanding))
+        over = [id_ for id_, state in states.items() if state not in ("queued", "running")]
+        if over:
+            self._announce()
+            for evaluation_id in over:
+                del self._outstanding[evaluation_id]
+            self._look = _LOOKS[0]
+        elif time.monotonic() - self._tended > _TEND_SECONDS:
+            self._tended = time.monotonic()
+            self._store.queue.reap(self._study_id)
+            self._tend()
+            self._announce()
+            self._check_refusals()
+        return over
 
     def recover(self, study_id: str) -> None:
         """Takes back what dead workers held."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import heterosis as ht
 import psutil
 import pytest
+from heterosis.core import registry
 from heterosis.core.errors import StorageError
 from heterosis.workers.keeper import Keeper
 from heterosis.workers.process import Told
@@ -138,15 +140,16 @@ def coordinator(tmp_path):
 class Fleet:
     """Workers that a keeper starts again when they are killed."""
 
-    def __init__(self, study, count, broker, environment, settings):
+    def __init__(self, study, count, broker, grace_seconds, settings):
         self.store = study.store
-        kind = "celery" if broker else "processes"
         told = [
-            Told(WorkerSettings(kind, "cpu", "cpu", 8 * 10**9, **settings), f"w{number}", grace_seconds=5.0)
+            Told(
+                WorkerSettings("celery", "cpu", "cpu", 8 * 10**9, **settings), f"w{number}", grace_seconds=grace_seconds
+            )
             for number in range(count)
         ]
-        addresses = {"HETEROSIS_STORAGE": study.store.database.address, "HETEROSIS_BROKER": broker or ""}
-        self._keeper = Keeper(told, {**addresses, **environment})
+        addresses = {"HETEROSIS_STORAGE": study.store.database.address, "HETEROSIS_BROKER": broker}
+        self._keeper = Keeper(told, addresses)
         self._keeper.start()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tend, daemon=True)
@@ -186,11 +189,11 @@ class Fleet:
 
 @pytest.fixture
 def fleet():
-    """`fleet(study, 2, broker=url, lease_seconds=3.0)`: so many workers, ended at the end."""
+    """`fleet(study, 2, broker=url, lease_seconds=4.0)`: so many workers, ended at the end."""
     started = []
 
-    def start(study, count, broker=None, environment=None, **settings):
-        started.append(Fleet(study, count, broker, environment or {}, settings))
+    def start(study, count, broker, grace_seconds=2.0, **settings):
+        started.append(Fleet(study, count, broker, grace_seconds, settings))
         return started[-1]
 
     yield start
@@ -211,3 +214,35 @@ def postgresql_server():
 
     with PostgreSQLServer() as started:
         yield started
+
+
+@pytest.fixture
+def trouble(tmp_path, monkeypatch):
+    """`trouble(study.candidates[0], "kill")`: what happens to a process that evaluates it; see `trouble.py`.
+
+    The objective `trouble` is then a plugin of an installed distribution, for this process and those that it starts.
+    """
+    site, orders = tmp_path / "site", tmp_path / "trouble"
+    installed = site / "trouble-1.0.dist-info"
+    for folder in (installed, orders):
+        folder.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: trouble\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[heterosis.objectives]\ntrouble = trouble:Trouble\n")
+    shutil.copy(Path(__file__).parent / "trouble.py", site)
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("TROUBLE", str(orders))
+
+    def make(candidate, what):
+        order = orders / candidate.recipe.hash
+        order.write_text(what)
+        return order
+
+    _forget_plugins()
+    yield make
+    _forget_plugins()
+
+
+def _forget_plugins():
+    registry._points.cache_clear()
+    registry.load.cache_clear()
