@@ -92,24 +92,16 @@ class Workers:
             state: WorkerState = connection.execute(change.returning(workers.c.state)).scalar_one()
             return state
 
-    def began(self, worker_id: str, evaluation_id: str) -> None:
-        """Notes what it evaluates from now on."""
+    def evaluates(self, worker_id: str, evaluation_id: str | None, done: int = 0, failed: int = 0) -> None:
+        """Notes what it evaluates from now on (None: nothing), and what came of what it did since the last note."""
         with self._database.write() as connection:
             now = self._database.now(connection)
-            change = {"evaluation_id": evaluation_id, "claimed_at": now, "last_seen_at": now}
+            change: dict[str, Any] = {"evaluation_id": evaluation_id, "last_seen_at": now}
+            if evaluation_id is not None:
+                change["claimed_at"] = now
+            if done or failed:
+                change |= {"done": workers.c.done + done, "failed": workers.c.failed + failed}
             connection.execute(update(workers).where(workers.c.id == worker_id).values(**change))
-
-    def ended(self, worker_id: str, done: int = 0, failed: int = 0) -> None:
-        """Notes that it evaluates nothing now, and what came of what it did."""
-        with self._database.write() as connection:
-            change = update(workers).where(workers.c.id == worker_id)
-            change = change.values(
-                evaluation_id=None,
-                last_seen_at=self._database.now(connection),
-                done=workers.c.done + done,
-                failed=workers.c.failed + failed,
-            )
-            connection.execute(change)
 
     def move(self, worker_id: str, state: WorkerState, reason: str | None = None) -> None:
         """Notes how it stands from now on, and why; one that is gone stays gone."""

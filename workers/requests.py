@@ -19,10 +19,13 @@ class Request:
     wanted: Mapping[int, Claim]
 
 
-def request_for(store: Store, settings: WorkerSettings, study: StudyRecord, claims: Sequence[Claim]) -> Request:
+def request_for(store: Store, study: Mapping[str, Any], claims: Sequence[Claim]) -> Request:
     """To evaluate what was claimed together: one candidate, or a company.
 
     The whole company is sent, those that are over too: rounding may depend on who is computed together.
+
+    Args:
+        study: see `describe`.
     """
     first = claims[0].evaluation
     members = [claim.evaluation for claim in claims]
@@ -37,7 +40,7 @@ def request_for(store: Store, settings: WorkerSettings, study: StudyRecord, clai
     return Request(
         {
             "do": "evaluate",
-            "study": describe(store, settings, study),
+            "study": study,
             "stage": first.stage,
             "items": None if first.items is None else {task: list(ids) for task, ids in first.items.items()},
             "recipes": [recipes[member.candidate_id] for member in members],
@@ -53,6 +56,7 @@ def describe(store: Store, settings: WorkerSettings, study: StudyRecord) -> dict
     """A study as the evaluating process needs it: its settings, and what must be the same here as where it began."""
     return {
         "id": study.id,
+        "name": study.name,
         "spec": dict(study.spec),
         "versions": dict(study.plugin_versions),
         "models": store.studies.models(study.id),

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..core.errors import StorageError
-from ..storage import Claim, Store, StudyRecord, Waiting, WorkerRecord, this_process
+from ..storage import Claim, Store, Waiting, WorkerRecord, this_process
 from . import logs
 from .canary_watch import CanaryWatch
 from .choosing import Choosing
@@ -30,6 +30,7 @@ from .telemetry import span
 REFUSED = "worker.refused"
 """The type of the event that tells why a worker cannot evaluate a study."""
 
+_IDLE_NOTE_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -77,7 +78,12 @@ class Worker:
         self._hand_back_at: float | None = None
         self._working = threading.Lock()
         self._idle_since = time.monotonic()
+        self._studies: dict[str, Mapping[str, Any]] = {}
+        self._drifted = False
         self._taken: Waiting | None = None
+        self._noted: str | None = None
+        self._noted_at = time.monotonic()
+        self._done = self._failed = 0
         self.last_claim = time.monotonic()
 
     @property
@@ -97,7 +103,7 @@ class Worker:
         Raises:
             StorageError: the database cannot be reached; try again later.
         """
-        if self._draining.is_set() or self._store.workers.seen(self.record.id) != "up":
+        if self._draining.is_set() or self._drifted:
             return False
         self._choosing.look()
         with self._working:
@@ -110,6 +116,7 @@ class Worker:
                 studies=self._settings.studies,
             )
             if not claims:
+                self._note(None)
                 return False
             self.last_claim = time.monotonic()
             try:
@@ -133,6 +140,7 @@ class Worker:
         """Ends the evaluating process, and notes that this worker is gone."""
         self._process.end()
         try:
+            self._note(None)
             self._store.workers.move(self.record.id, "gone", reason)
         except StorageError as error:
             _log.warning("%s", error)
@@ -149,9 +157,9 @@ class Worker:
         holding = Holding(self._store, claims, self._settings.lease_seconds, self.metrics, self._alive)
         with logs.context(**ids), span("evaluate", **ids), holding:
             try:
-                study = self._store.studies.with_id(self._taken.study_id)
-                self._store.workers.began(self.record.id, first.id)
-                with logs.context(study=study.name):
+                study = self._study(self._taken.study_id)
+                self._note(first.id)
+                with logs.context(study=study["name"]):
                     self._evaluate(study, holding)
             except ChildLostError as lost:
                 if lost.ending.outcome != "released":
@@ -162,14 +170,31 @@ class Worker:
                 raise
         self.metrics.running(0)
         self._choosing.evaluated(self._taken)
-        self._store.workers.ended(self.record.id, holding.done, holding.failed)
+        self._done += holding.done
+        self._failed += holding.failed
 
-    def _evaluate(self, study: StudyRecord, holding: Holding) -> None:
-        if self._canary.is_due(study.id):
+    def _study(self, study_id: str) -> Mapping[str, Any]:
+        """What the evaluating process must know of it, read once: what is evaluated does not change."""
+        if study_id not in self._studies:
+            study = self._store.studies.with_id(study_id)
+            self._studies[study_id] = describe(self._store, self._settings, study)
+        return self._studies[study_id]
+
+    def _note(self, evaluation_id: str | None) -> None:
+        """Tells the others what this worker does; while it does nothing, now and then that it is there."""
+        now = time.monotonic()
+        if evaluation_id is None and self._noted is None and now - self._noted_at < _IDLE_NOTE_SECONDS:
+            return
+        self._store.workers.evaluates(self.record.id, evaluation_id, self._done, self._failed)
+        self._noted, self._noted_at = evaluation_id, now
+        self._done = self._failed = 0
+
+    def _evaluate(self, study: Mapping[str, Any], holding: Holding) -> None:
+        if self._canary.is_due(study["id"]):
             self._hear_canary(study, holding)
         if not holding.claims:
             return
-        request = request_for(self._store, self._settings, study, holding.claims)
+        request = request_for(self._store, study, holding.claims)
         for reply in self._ask(study, request.content, holding):
             if "progress" in reply:
                 holding.progress = reply["progress"]
@@ -178,22 +203,25 @@ class Worker:
                 claim = request.wanted[reply["place"]]
                 if isinstance(found, Outcome) and found.peak_bytes is not None:
                     self.metrics.memory(found.peak_bytes, self._settings.memory_bytes)
-                holding.record(claim, found, self._environments.get(study.id), self._process.log_tail)
-                self._canary.evaluated(study.id)
+                holding.record(claim, found, self._environments.get(study["id"]), self._process.log_tail)
+                self._canary.evaluated(study["id"])
 
-    def _hear_canary(self, study: StudyRecord, holding: Holding) -> None:
+    def _hear_canary(self, study: Mapping[str, Any], holding: Holding) -> None:
         """Asks the canary before anything is evaluated; if the numbers have drifted, what is held is handed back."""
-        request = {"do": "canary", "study": describe(self._store, self._settings, study)}
+        request = {"do": "canary", "study": study}
         for reply in self._ask(study, request, holding):
-            if "canary" in reply and not self._canary.heard(study.id, reply["canary"], reply["dtype"]):
-                _log.error("the canary of %s disagrees with other workers': this worker takes nothing more", study.name)
+            if "canary" in reply and not self._canary.heard(study["id"], reply["canary"], reply["dtype"]):
+                _log.error(
+                    "the canary of %s disagrees with other workers': this worker takes nothing more", study["name"]
+                )
+                self._drifted = True
                 holding.release()
 
-    def _ask(self, study: StudyRecord, request: Mapping[str, Any], holding: Holding) -> Iterator[dict[str, Any]]:
+    def _ask(self, study: Mapping[str, Any], request: Mapping[str, Any], holding: Holding) -> Iterator[dict[str, Any]]:
         """The replies to a request, but for what is the same for all requests."""
         for reply in self._process.ask(request, lambda: self._may_go_on(holding), self._settings.limit_seconds):
             if "loaded" in reply:
-                self._environments[study.id] = self._store.environments.record(reply["loaded"])
+                self._environments[study["id"]] = self._store.environments.record(reply["loaded"])
                 self.metrics.loaded(reply["seconds"])
             elif "refused" in reply:
                 self._refuse(study, reply["reason"])
@@ -208,7 +236,7 @@ class Worker:
     def _alive(self) -> None:
         self._store.workers.seen(self.record.id)
 
-    def _refuse(self, study: StudyRecord, reason: str) -> None:
-        _log.warning("this worker cannot evaluate the study %s: %s", study.name, reason)
-        self._refused[study.id] = reason
-        self._store.events.note(study.id, REFUSED, self.record.id, {"reason": reason, "worker": self._owner})
+    def _refuse(self, study: Mapping[str, Any], reason: str) -> None:
+        _log.warning("this worker cannot evaluate the study %s: %s", study["name"], reason)
+        self._refused[study["id"]] = reason
+        self._store.events.note(study["id"], REFUSED, self.record.id, {"reason": reason, "worker": self._owner})

@@ -71,9 +71,7 @@ def fleet(tmp_path):
             store.queue.lose(found[2].id, claim(store, found[2], 1), ending)
         for number, share in ((3, 0.43), (4, None)):
             store.queue.beat(found[number].id, claim(store, found[number], number - 3), progress=share)
-        store.workers.began(ids[0], found[3].id)
-        store.workers.ended(ids[0], done=118, failed=2)
-        store.workers.began(ids[0], found[3].id)
+        store.workers.evaluates(ids[0], found[3].id, done=118, failed=2)
         change(store, workers, ids[1], last_seen_at=timedelta(minutes=-5))
         change(store, evaluations, found[4].id, lease_expires_at=timedelta(seconds=-5))
         store.workers.move(ids[2], "gone", "asked to end")

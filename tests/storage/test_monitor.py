@@ -164,7 +164,7 @@ def test_workers_that_fell_silent_are_lost(
 ) -> None:
     here, silent, left, long_ago = (register(store, f"gpu-box:0123456789ab:{pid}:99") for pid in range(4))
     dead = register(store, this_process().rsplit(":", 1)[0] + ":1")
-    store.workers.began(here, queued[0].id)
+    store.workers.evaluates(here, queued[0].id)
     change(workers, silent, last_seen_at=timedelta(seconds=-121))
     change(workers, long_ago, last_seen_at=timedelta(days=-2))
     store.workers.move(left, "gone", "asked to end")

@@ -22,12 +22,12 @@ def test_a_worker_is_noted_as_it_is(store: Store, worker: WorkerRecord) -> None:
 
 
 def test_what_it_does_is_noted(store: Store, worker: WorkerRecord) -> None:
-    store.workers.began(worker.id, "e1")
+    store.workers.evaluates(worker.id, "e1")
     busy = store.workers.get(worker.id)
     assert busy.evaluation_id == "e1"
     assert busy.claimed_at is not None
     assert busy.last_seen_at - worker.last_seen_at >= timedelta(0)
-    store.workers.ended(worker.id, done=2, failed=1)
+    store.workers.evaluates(worker.id, None, done=2, failed=1)
     idle = store.workers.get(worker.id)
     assert (idle.evaluation_id, idle.done, idle.failed) == (None, 2, 1)
 
