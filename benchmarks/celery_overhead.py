@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def celery_overhead(url: str, candidates: int) -> float:
 @contextmanager
 def _worker(url: str, broker: str) -> Iterator[None]:
     Store.open(url).close()  # its tables are there before the worker looks
-    told = Told(WorkerSettings("celery", "cpu", "cpu", 8 * GIB, threads=1), "worker")
+    told = Told(WorkerSettings("celery", "cpu", "cpu", 8 * GIB, cores=(max(os.sched_getaffinity(0)),)), "worker")
     keeper = Keeper([told], {"HETEROSIS_STORAGE": url, "HETEROSIS_BROKER": broker}, quiet=True)
     keeper.start()
     try:

@@ -19,6 +19,8 @@ import psutil
 from ..storage import Ending
 from .channel import read_lines, write_line
 
+LOAD_SECONDS = 3600.0
+"""A process that has not loaded a study by then hangs: gathering statistics of a large one takes half an hour."""
 LOG_LINES, LOG_LINE_BYTES = 200, 2000
 _LOOK_SECONDS = 0.2
 
@@ -78,15 +80,16 @@ class EvaluationProcess:
         Args:
             may_go_on: asked several times a second while the child computes; where it says no, the child is ended.
             limit_seconds: after which the child is ended; counted from when it says that it has `begun`, so that what
-                it loads first (libraries, checkpoints) is not held against a candidate.
+                it loads first (libraries, checkpoints) is not held against a candidate. Loading has LOAD_SECONDS.
 
         Raises:
-            ChildLostError: the child has ended, by itself or by us (then its outcome is `released`, `timeout` or `memory`).
+            ChildLostError: the child has ended, by itself or by us (its outcome is then `released`, `timeout` or
+                `memory`).
         """
         self._start()
         assert self._child is not None
         assert self._child.stdin is not None
-        begun: float | None = None
+        asked, begun = time.monotonic(), None
         try:
             write_line(self._child.stdin, request)
         except OSError:
@@ -107,6 +110,8 @@ class EvaluationProcess:
                     yield reply
             if not may_go_on():
                 raise self._lost("released")
+            if begun is None and time.monotonic() - asked > LOAD_SECONDS:
+                raise self._lost("timeout")
             if limit_seconds is not None and begun is not None and time.monotonic() - begun > limit_seconds:
                 raise self._lost("timeout")
             if self._takes_too_much():
