@@ -40,6 +40,7 @@ def lines(spec: StudySpec, items: Items, device: str, candidates: int, advise: b
             *((objective.direction, _objective(objective)) for objective in spec.objectives),
             *([("watch", ", ".join(objective.label for objective in spec.watch))] if spec.watch else []),
             ("optimizer", _optimizer(spec)),
+            *([("fed", "as results arrive (steady state)")] if spec.steady_state else []),
             *([("fitness", _fitness(spec, items))] if spec.fitness is not None else []),
             ("budget", f"{candidates} candidates, {min(spec.finalists, candidates)} finalists, seed {spec.seed}"),
             ("device", device),

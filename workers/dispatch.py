@@ -17,7 +17,7 @@ from ..fitness.evaluator import Evaluator
 from ..storage import EvaluationRecord, Store
 from ..storage.leads import LEAD_SECONDS
 from ..storage.queue import LEASE_SECONDS
-from .evaluating import TOGETHER
+from .evaluating import TOGETHER, goes_together
 from .memory import foreseen_bytes
 from .memory_classes import class_of
 from .worker import REFUSED
@@ -140,13 +140,17 @@ class FleetExecutor(Executor):
     def _assign(self, group: Sequence[str]) -> None:
         if self._need_bytes is None:
             self._need_bytes = foreseen_bytes(self._evaluator.spec)
-        company = group[0] if len(group) > 1 and self._evaluator.computes_together and self._alike(group) else None
+        company = group[0] if self._gain_by_company(group) else None
         self._store.queue.assign(group, class_of(self._need_bytes), self._need_bytes, self._priority, company=company)
 
-    def _alike(self, group: Sequence[str]) -> bool:
-        records = [self._store.queue.get(evaluation_id) for evaluation_id in group]
-        first = records[0]
-        return all((one.stage, one.items) == (first.stage, first.items) for one in records)
+    def _gain_by_company(self, group: Sequence[str]) -> bool:
+        """Whether they can be computed together, by one worker; else each may have its own."""
+        if len(group) < 2 or not self._evaluator.computes_together:
+            return False
+        first, *others = self._store.queue.several(group)
+        return goes_together(first.stage) and all(
+            (one.stage, one.items) == (first.stage, first.items) for one in others
+        )
 
     def _announce(self) -> None:
         """Publishes what workers were not told of: not more than they can begin soon, the rest as results come."""

@@ -61,11 +61,13 @@ def evaluate(
 
 
 def evaluate_together(evaluator: Evaluator, recipes: Sequence[Recipe], stage: Stage, items: ItemIds | None) -> Company:
-    """What came of those that could be computed together; the rest is to be evaluated alone.
-
-    Later stages have many items for few candidates, where company gains nothing.
-    """
-    if stage != "search" or len(recipes) < 2:
+    """What came of those that could be computed together; the rest is to be evaluated alone."""
+    if not goes_together(stage) or len(recipes) < 2:
         return {}
     found = evaluator.evaluate_together(recipes, stage, items)
     return {place: evaluation for place, evaluation in enumerate(found) if evaluation is not None}
+
+
+def goes_together(stage: Stage) -> bool:
+    """Whether candidates gain by company: later stages have many items for few of them."""
+    return stage == "search"
