@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import heterosis as ht
 import pytest
 
 
@@ -64,3 +65,38 @@ def until():
         return found
 
     return wait
+
+
+@pytest.fixture
+def study(tmp_path, checkpoints, choice_items, write_lines):
+    """`study("a")`: a small study in a database `a.db` of its own, or at a URL; all are closed at the end."""
+    words = str(write_lines(tmp_path / "words.jsonl", choice_items(32)))
+    made = []
+
+    def make(storage, name="tiny", sources=("one", "two"), goals=(), **settings):
+        space = ht.Space(
+            base=str(checkpoints / "base"),
+            sources=[str(checkpoints / source) for source in sources],
+            merge=ht.Merge("task_arithmetic", weight=(0.0, 1.5)),
+            relative_to=tmp_path,
+        )
+        objectives = [ht.maximize("accuracy", task=words, items=8), *goals]
+        url = storage if "://" in storage else tmp_path / f"{storage}.db"
+        settings = {"optimizer": "ga", "seed": 3, "finalists": 2, "storage": url, **settings}
+        made.append(ht.Study(name, space, objectives, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def seen():
+    """`seen(study)`: all that a user may see of a study, but for times and ids."""
+
+    def look(study):
+        rows = [(one.name, one.genome, one.record.state, one.measurements) for one in study.candidates]
+        return rows, [one.name for one in study.front()], study.best().name, study.report()
+
+    return look

@@ -11,29 +11,6 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
 @pytest.fixture
-def study(tmp_path, checkpoints, choice_items, write_lines):
-    """Makes studies of two fine-tunes with search, validation and test items; all are closed at the end."""
-    words = str(write_lines(tmp_path / "words.jsonl", choice_items(32)))
-    made = []
-
-    def make(storage, name="tiny", **settings):
-        space = ht.Space(
-            base=str(checkpoints / "base"),
-            sources=[str(checkpoints / source) for source in ("one", "two")],
-            merge=ht.Merge("task_arithmetic", weight=(0.0, 1.5)),
-            relative_to=tmp_path,
-        )
-        goals = [ht.maximize("accuracy", task=words, items=12), ht.minimize("bytes")]
-        settings = {"optimizer": "nsga2", "seed": 3, "finalists": 2, "storage": storage, **settings}
-        made.append(ht.Study(name, space, goals, **settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
 def fleet(valkey, postgresql_url):
     """Two workers of a broker and a database; the environment that names both."""
     environment = {"HETEROSIS_STORAGE": postgresql_url, "HETEROSIS_BROKER": valkey.url}
@@ -44,18 +21,13 @@ def fleet(valkey, postgresql_url):
     assert started.wait(120) == 0
 
 
-def seen(study):
-    """All that a user may see of a study, but for times and ids."""
-    rows = [(one.name, one.genome, one.record.state, one.measurements) for one in study.candidates]
-    return rows, [one.name for one in study.front()], study.best().name, study.report()
-
-
 @pytest.mark.parametrize("fitness", ["full", "auto"])
-def test_the_same_study_here_in_processes_and_in_a_fleet(fitness, study, fleet, tmp_path):
-    here = study(tmp_path / "here.db", fitness=fitness).optimize(16)
-    processes = study(tmp_path / "processes.db", fitness=fitness)
+def test_the_same_study_here_in_processes_and_in_a_fleet(fitness, study, fleet, seen):
+    settings = {"optimizer": "nsga2", "goals": [ht.minimize("bytes")], "fitness": fitness}
+    here = study("here", **settings).optimize(16)
+    processes = study("processes", **settings)
     processes.optimize(16, workers="processes", devices="cpu,cpu")
-    celery = study(fleet["HETEROSIS_STORAGE"], fitness=fitness)
+    celery = study(fleet["HETEROSIS_STORAGE"], **settings)
     celery.optimize(16, workers="celery", broker=fleet["HETEROSIS_BROKER"])
     assert seen(processes) == seen(here)
     assert seen(celery) == seen(here)

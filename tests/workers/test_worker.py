@@ -25,7 +25,7 @@ def right(score=1.0):
 
 
 class FakeProcess:
-    """Computes as it is told to: `does` is called for each candidate with the request and the question whether to go on.
+    """Computes as it is told to: `does` is called for each candidate, with the request and whether to go on.
 
     Attributes:
         asked: the requests, canaries left out.
