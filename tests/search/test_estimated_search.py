@@ -8,7 +8,7 @@ from heterosis.core.errors import ConfigurationError
 from heterosis.fitness.evaluator import Evaluator
 from heterosis.search.estimated_scoring import CHECKED
 from heterosis.storage import LATER_PARTS, REST_PART, RETEST_PART
-from heterosis.workers.local import LocalExecutor
+from heterosis.workers.group import Group
 
 FITNESS = {"estimator": "stratified_mean", "first": 4, "most": 16, "elites": 0.3}
 ITEMS = 40
@@ -92,18 +92,18 @@ def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(evaluations
     whole.optimize(candidates=18)
     expected = history(whole), sorted(parts_of(whole).values(), key=str)
 
-    run = LocalExecutor._record
+    run = Group.evaluate
 
-    def until(self, record, attempt):
+    def until(self, record):
         nonlocal evaluations
         evaluations -= 1
         if evaluations < 0:
             raise Ended
-        return run(self, record, attempt)
+        return run(self, record)
 
     broken = study("broken.db")
     with monkeypatch.context() as patch:
-        patch.setattr(LocalExecutor, "_record", until)
+        patch.setattr(Group, "evaluate", until)
         with pytest.raises(Ended):
             broken.optimize(candidates=18)
     broken.close()
