@@ -184,6 +184,20 @@ class StoreMachine(RuleBasedStateMachine):
         elif what == "finish":
             self.results[evaluation_id] = attempt
 
+    @precondition(lambda self: self.handles)
+    @rule()
+    def come_late(self) -> None:
+        """All who held an evaluation once and do not now: they change nothing."""
+        before = {one.id: one for one in self._all()}
+        for id_, attempt in self.handles:
+            if before[id_].state != "running" or before[id_].attempt != attempt:
+                assert not self.store.queue.beat(id_, attempt)
+                assert not self.store.queue.release(id_, attempt)
+                assert not self.store.queue.lose(id_, attempt, Ending("lost"))
+                assert not self.store.results.fail(id_, attempt, "nan", "not a number")
+                assert not self._finish(id_, attempt)
+        assert {one.id: one for one in self._all()} == before
+
     @precondition(lambda self: self.asked)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
