@@ -128,7 +128,7 @@ def _write_told(connection: Connection, study_id: str, ask_no: int, told: Sequen
     ask = {"study": study_id, "ask": ask_no}
     rows = [{**ask, "place": place, "content": _content(record)} for place, record in enumerate(told)]
     if rows:
-        connection.execute(_TELL, rows)
+        connection.execute(_TELL, rows[0] if len(rows) == 1 else rows)
 
 
 def _content(record: ToldRecord | None) -> dict[str, Any]:

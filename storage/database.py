@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Row, Select, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, Row, Select, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..core.errors import ConfigurationError, StorageError, did_you_mean
+from .clock import ServerClock
 from .driver_errors import storage_error
 from .pooling import pooled_engine
 from .uninterrupted import uninterrupted
 
 _READ_ONLY = "heterosis_read_only"
 _SINGLE = "heterosis_single"
-_CLOCK = select(func.clock_timestamp())
 _SECRET_QUERY = {"password", "sslpassword"}
 
 
@@ -37,6 +37,7 @@ class Database:
         self.where = visible(url)
         self.address = _absolute(url).render_as_string(hide_password=False)
         self._secrets = tuple(_secrets(url))
+        self._clock = ServerClock()
         if url.get_backend_name() == "sqlite":
             self.engine = _sqlite_engine(url, wait_seconds)
             self._reader = self.engine.execution_options(**{_READ_ONLY: True})
@@ -82,8 +83,7 @@ class Database:
         """The time by the clock that all users of this database share: the server's, or SQLite's only host's."""
         if connection.dialect.name == "sqlite":
             return datetime.now(UTC)
-        moment: datetime = connection.execute(_CLOCK).scalar_one()
-        return moment.astimezone(UTC)
+        return self._clock.now(connection)
 
     def close(self) -> None:
         """Closes all connections."""

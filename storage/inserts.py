@@ -13,7 +13,9 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Inserts the rows, which all have the same columns, in their order."""
-    if rows:
+    if len(rows) == 1:  # which drivers send in fewer steps than a list of one
+        connection.execute(_insert(table), rows[0])
+    elif rows:
         connection.execute(_insert(table), rows)
 
 

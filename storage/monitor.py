@@ -134,8 +134,8 @@ def _depths(connection: Connection, live: Sequence[WorkerSeen]) -> tuple[list[Qu
     for row in connection.execute(running):
         counts[row.queue, row.priority][2] = row.size
     depths = [
-        QueueDepth(queue, priority, queued_, held_, running_, sum(queue in worker.queues for worker in live))
-        for (queue, priority), (queued_, held_, running_) in sorted(counts.items(), key=lambda of: (of[0][0], -of[0][1]))
+        QueueDepth(*key_, waits, held_, runs, sum(key_[0] in worker.queues for worker in live))
+        for key_, (waits, held_, runs) in sorted(counts.items(), key=lambda of: (of[0][0], -of[0][1]))
     ]
     return depths, dict(held)
 
