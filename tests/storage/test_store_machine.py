@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from sqlalchemy import Update, select, update
 pytestmark = pytest.mark.slow
 
 QUEUES = ("small", "large")
-FEW = 3
+FEW = 6
 """So few candidates that each has a long life."""
 WORKERS = ("worker-1", "worker-2", "worker-3")
 LEADERS = ("leader-1", "leader-2")
@@ -60,6 +61,8 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def lead_at_first(self) -> None:
         self.leader = (LEADERS[0], self.store.leads.acquire(self.study.id, LEADERS[0], dead=alive))
+        self.ask(count=3, repeated=False)
+        self.store.queue.assign(self._ids(), QUEUES[0])
 
     def teardown(self) -> None:
         self.store.close()
@@ -140,6 +143,21 @@ class StoreMachine(RuleBasedStateMachine):
 
     # What workers do
 
+    @rule(data=st.data(), worker=st.sampled_from(WORKERS))
+    def take_over(self, data: st.DataObject, worker: str) -> None:
+        """What another has been silent about for too long, or lost."""
+        running = [one for one in self._all() if one.state == "running"]
+        if not running:
+            return
+        chosen = data.draw(st.sampled_from(running))
+        if data.draw(st.booleans()):
+            self.lapse(chosen.id)
+        else:
+            self.store.queue.lose(chosen.id, chosen.attempt, Ending("lost"))
+        attempt = self.store.queue.claim(chosen.id, worker)
+        if attempt is not None:
+            self.handles.append((chosen.id, attempt))
+
     @precondition(lambda self: self.asked)
     @rule(data=st.data(), worker=st.sampled_from(WORKERS))
     def claim(self, data: st.DataObject, worker: str) -> None:
@@ -185,6 +203,17 @@ class StoreMachine(RuleBasedStateMachine):
             self.results[evaluation_id] = attempt
 
     @precondition(lambda self: self.handles)
+    @rule(data=st.data())
+    def succeed(self, data: st.DataObject) -> None:
+        """One that is under way; its result is written once, however often that is tried."""
+        running = [one for one in self._all() if one.state == "running"]
+        if not running:
+            return
+        one = data.draw(st.sampled_from(running))
+        assert [self._finish(one.id, one.attempt) for _ in range(2)] == [True, False]
+        self.results[one.id] = one.attempt
+
+    @precondition(lambda self: self.handles)
     @rule()
     def come_late(self) -> None:
         """All who held an evaluation once and do not now: they change nothing."""
@@ -199,24 +228,27 @@ class StoreMachine(RuleBasedStateMachine):
         assert {one.id: one for one in self._all()} == before
 
     @precondition(lambda self: self.asked)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), sparing=st.integers(0, 3))
+    def cancel(self, data: st.DataObject, sparing: int) -> None:
+        if sparing:  # most of the time, for what is cancelled has no more adventures
+            return
         before = self.store.queue.get(data.draw(st.sampled_from(self._ids())))
         assert self.store.queue.cancel(before.id) == (before.state in ("queued", "running"))
 
     # Accidents
 
     @rule(data=st.data())
-    def lapse(self, data: st.DataObject) -> None:
-        """The lease of one, or of the leader, runs out, as if its holder had been silent."""
+    def fall_silent(self, data: st.DataObject) -> None:
         running = [one.id for one in self._all() if one.state == "running"]
-        if not running:
-            return
-        chosen = data.draw(st.sampled_from(running))
+        if running:
+            self.lapse(data.draw(st.sampled_from(running)))
+
+    def lapse(self, evaluation_id: str) -> None:
+        """Its lease runs out, as if its holder had been silent."""
         with self.store.database.write() as connection:
-            now = self.store.database.now(connection)
-            long_ago = now.replace(year=now.year - 1, day=1)
-            connection.execute(update(evaluations).where(evaluations.c.id == chosen).values(lease_expires_at=long_ago))
+            long_ago = self.store.database.now(connection) - timedelta(days=1)
+            silent = update(evaluations).where(evaluations.c.id == evaluation_id)
+            connection.execute(silent.values(lease_expires_at=long_ago))
 
     @rule()
     def reopen(self) -> None:
