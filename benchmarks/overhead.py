@@ -1,6 +1,7 @@
 """What a study costs besides evaluating: ask + store + dispatch + tell, per candidate.
 
     python -m benchmarks.overhead [--quick] [--json FILE] [--database sqlite postgresql] [--without-celery]
+        [--largest N]
 
 Everything is real but the evaluator, which answers 100 items at once: optimizer (random), search loop, database, local
 executor, progress. Asks come in generations of 20, and one by one (steady state). The cost at N candidates is the mean
@@ -40,6 +41,8 @@ from .weightless import RandomInGenerations, WeightlessEvaluator, random_in_gene
 
 GENES, ITEMS = 4, 100
 SIZES, QUICK_SIZES = (100, 1_000, 10_000, 100_000), (100, 400)
+ONE_BY_ONE = 10_000
+"""Up to so many candidates one by one: what grows with a study is the same, and it takes twice as long."""
 CELERY_SIZES = {False: 1_000, True: 60}
 MOST_MEASURED = 1_000
 IN_PROCESS_MS, CELERY_MS, GROWTH, ROWS_PER_SECOND = 5.0, 25.0, 1.5, 50_000.0
@@ -48,7 +51,7 @@ ITEMS_STORED = 1_000
 
 def main() -> None:
     arguments = options()
-    sizes = QUICK_SIZES if arguments.quick else SIZES
+    sizes = QUICK_SIZES if arguments.quick else tuple(size for size in SIZES if size <= arguments.largest)
     rows: list[tuple[str, ...]] = []
     bars: list[Bar] = []
     for kind in arguments.database:
@@ -56,10 +59,11 @@ def main() -> None:
             for way, run in {"generations of 20": in_generations, "one by one": steady}.items():
                 if arguments.quick and run is steady and kind == "postgresql":
                     continue
-                costs = in_process(new(f"ours_{run.__name__}"), sizes, run)
-                rows.append(row(f"{kind}, {way}", costs))
-                bars += bars_of(f"{kind}, {way}", costs, sizes, arguments.quick)
-            rows.append(row(f"{kind}, Optuna", optuna_costs(new("optuna"), sizes)))
+                measured = tuple(size for size in sizes if run is not steady or size <= ONE_BY_ONE)
+                costs = in_process(new(f"ours_{run.__name__}"), measured, run)
+                rows.append(row(f"{kind}, {way}", costs, len(sizes)))
+                bars += bars_of(f"{kind}, {way}", costs, measured, arguments.quick)
+            rows.append(row(f"{kind}, Optuna", optuna_costs(new("optuna"), sizes), len(sizes)))
             if kind == "postgresql":
                 bars.append(Bar("responses stored per second, postgresql", stored(new("stored")), ROWS_PER_SECOND))
             if not arguments.without_celery:
@@ -75,6 +79,7 @@ def main() -> None:
 def options() -> argparse.Namespace:
     given = parser(__doc__)
     given.add_argument("--database", nargs="+", choices=KINDS, default=list(KINDS))
+    given.add_argument("--largest", type=int, default=max(SIZES), metavar="N", help="studies of at most N candidates")
     given.add_argument("--without-celery", action="store_true", help="without broker and worker process")
     return given.parse_args()
 
@@ -177,9 +182,10 @@ def bars_of(name: str, costs: Sequence[float], sizes: Sequence[int], quick: bool
     return bars
 
 
-def row(name: str, costs: Sequence[float]) -> tuple[str, ...]:
+def row(name: str, costs: Sequence[float], columns: int) -> tuple[str, ...]:
+    """Growth is from 1,000 candidates (with fewer sizes, from the smallest) to the largest."""
     growth = f"{costs[-1] / costs[min(1, len(costs) - 2)]:.2f}x" if len(costs) > 1 else ""
-    return (name, *(f"{cost:.2f}" for cost in costs), growth)
+    return (name, *(f"{cost:.2f}" for cost in costs), *[""] * (columns - len(costs)), growth)
 
 
 if __name__ == "__main__":

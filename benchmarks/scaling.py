@@ -2,9 +2,8 @@
 
     python -m benchmarks.scaling [--quick] [--json FILE]
 
-The quickstart's search (SmolLM2-135M, three experts) in steady state, over the executor `processes`; SQLite. Counted
-are the candidates between the first that every worker has finished and the last before a worker runs out of work.
-`--quick` asks fewer items, and counts fewer candidates.
+The quickstart's search (SmolLM2-135M, three experts) in steady state, over the executor `processes`; SQLite. Loading
+the study is left out. `--quick` asks fewer items, and counts fewer candidates.
 """
 
 from __future__ import annotations
@@ -65,16 +64,14 @@ def searched_only(spec: StudySpec, quick: bool) -> StudySpec:
 
 
 def steady_rate(evaluations: Sequence[EvaluationRecord], workers: int) -> float:
-    """Between the moment when every worker has finished one and the moment when the first has nothing left to begin."""
+    """The sum of the workers' rates, each from its first result, before which it loads the study, to its last."""
     ends: dict[str | None, list[datetime]] = {}
     for one in evaluations:
         assert one.finished_at is not None
         ends.setdefault(one.worker, []).append(one.finished_at)
-    if len(ends) < workers:
-        raise SystemExit(f"only {len(ends)} of {workers} workers evaluated anything")
-    first, last = max(map(min, ends.values())), min(map(max, ends.values()))
-    counted = sum(first < end <= last for of_worker in ends.values() for end in of_worker)
-    return counted / (last - first).total_seconds()
+    if len(ends) < workers or min(map(len, ends.values())) < 2:
+        raise SystemExit(f"{len(ends)} of {workers} workers evaluated anything, one of them less than two candidates")
+    return sum((len(found) - 1) / (max(found) - min(found)).total_seconds() for found in ends.values())
 
 
 if __name__ == "__main__":

@@ -84,7 +84,9 @@ def main() -> int:
 
 
 def _celery(worker: Worker, told: Told) -> int:
-    from .broker import parse_broker
+    from .broker import parse_broker, require_celery
+
+    require_celery()
     from .celery_worker import run_celery_worker
 
     threading.Thread(target=_until_orphaned, name="keeper", daemon=True).start()

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from heterosis.core.errors import StorageError
 from heterosis.storage import EvaluationRecord, NewProposal, Responses, Store, StudyRecord, this_process
-from heterosis.storage.owners import is_dead
 from heterosis.storage.evaluations import MAX_ATTEMPTS
+from heterosis.storage.owners import is_dead
 from heterosis.storage.tables import attempts
 from sqlalchemy import select
 
