@@ -6,6 +6,7 @@ The database is the queue of record: workers claim there, and whatever is announ
 from __future__ import annotations
 
 import logging
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import ClassVar
 from ..core.contracts import Executor
 from ..core.errors import BrokerError, ConfigurationError, StorageError
 from ..fitness.evaluator import Evaluator
-from ..storage import EvaluationRecord, Store
+from ..storage import EvaluationRecord, Store, WorkerRecord
 from ..storage.leads import LEAD_SECONDS
 from ..storage.queue import LEASE_SECONDS
 from .evaluating import TOGETHER, goes_together
@@ -26,6 +27,7 @@ PUBLISH_AGAIN_LEASES = 2.0
 _LOOKS = (0.002, 0.1)
 """Seconds between looks at the database, at first and at last."""
 _TEND_SECONDS = 1.0
+_ALONE_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +52,7 @@ class FleetExecutor(Executor):
         self._study_id: str | None = None
         self._outstanding: dict[str, None] = {}
         self._tended = 0.0
+        self._alone_since: float | None = None
         self._look = _LOOKS[0]
 
     @abstractmethod
@@ -117,6 +120,9 @@ class FleetExecutor(Executor):
 
     def _over(self) -> list[str]:
         """Those that are over now; whether or not there are any, what there is to see to is seen to."""
+        if time.monotonic() - self._tended > _TEND_SECONDS:
+            self._tended = time.monotonic()
+            self._see_to_workers()
         states = self._store.queue.states(list(self._outstanding))
         over = [id_ for id_, state in states.items() if state not in ("queued", "running")]
         if over:
@@ -124,13 +130,21 @@ class FleetExecutor(Executor):
             for evaluation_id in over:
                 del self._outstanding[evaluation_id]
             self._look = _LOOKS[0]
-        elif time.monotonic() - self._tended > _TEND_SECONDS:
-            self._tended = time.monotonic()
-            self._store.queue.reap(self._study_id)
-            self._tend()
-            self._announce()
-            self._check_refusals()
         return over
+
+    def _see_to_workers(self) -> None:
+        self._store.queue.reap(self._study_id)
+        self._tend()
+        self._announce()
+        live = [worker for worker in self._store.workers.live() if worker.state == "up"]
+        if live:
+            self._alone_since = None
+            self._check_refusals(live)
+        elif self._alone_since is None:
+            self._alone_since = time.monotonic()
+        elif time.monotonic() - self._alone_since > _ALONE_SECONDS:
+            self._alone_since = math.inf  # said once
+            _log.warning("no worker is up, so nothing is evaluated; start one with `heterosis worker`")
 
     def recover(self, study_id: str) -> None:
         """Takes back what dead workers held."""
@@ -169,10 +183,9 @@ class FleetExecutor(Executor):
             return
         self._store.queue.published([record.id for record in chosen])
 
-    def _check_refusals(self) -> None:
+    def _check_refusals(self, live: Sequence[WorkerRecord]) -> None:
         """Where every worker there is has refused the study, waiting is no use."""
-        live = [worker for worker in self._store.workers.live() if worker.state == "up"]
-        if not live or self._study_id is None:
+        if self._study_id is None:
             return
         noted = self._store.events.of_type(self._study_id, REFUSED)
         refused = {event.subject_id: event.payload["reason"] for event in noted}
