@@ -14,8 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from ..core.errors import HeterosisError
+from ..core.redaction import without_secrets
 from .console import BAD, console
-from .secrets import without_passwords
 from .signals import Interrupted, orderly_end
 
 
@@ -69,7 +69,7 @@ def _leave(code: int) -> NoReturn:
 def _say(text: str, emphasis: str = "") -> None:
     from rich.text import Text
 
-    shown = Text(without_passwords(text))
+    shown = Text(without_secrets(text))
     if emphasis:
         shown.highlight_words([emphasis], BAD)
     with suppress(OSError):  # the terminal may be gone

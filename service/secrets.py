@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import stat
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 import typer
 
 from ..core.errors import ConfigurationError
+from ..core.redaction import without_secrets
 
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)\S+(?=@)|(\b(?:ssl)?password=)[^&\s'\"]+", re.IGNORECASE)
 _FILE = "@"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -46,22 +45,13 @@ def url_option(context: typer.Context, parameter: typer.CallbackParam, value: st
     option = parameter.opts[0]
     if value.startswith(_FILE):
         return Url(_first_line(Path(value.removeprefix(_FILE)), option), value if is_argument else "")
-    if is_argument and without_passwords(value) != value:
+    if is_argument and without_secrets(value, environment=False) != value:
         raise ConfigurationError(
             f"the URL after {option} has a password, and everyone on this machine can read the arguments of processes: "
             f"put it into the environment variable {parameter.envvar}, or into a file that only you can read, and say "
             f"{option} {_FILE}FILE"
         )
     return Url(value, value if is_argument else "")
-
-
-def without_passwords(text: str) -> str:
-    """The text with the passwords of URLs blotted out.
-
-    >>> without_passwords("postgresql://me:secret@host/studies")
-    'postgresql://me:***@host/studies'
-    """
-    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 
 def _first_line(path: Path, option: str) -> str:

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from heterosis.core.redaction import without_secrets
 from heterosis.search.study import Study
-from heterosis.service.boundary import without_passwords
 
 
 def test_a_bug_shows_a_traceback_and_how_to_go_on(tmp_path, write_study, heterosis, monkeypatch):
@@ -37,7 +37,7 @@ def test_tracebacks_on_request(words, environment, tmp_path, heterosis):
     ],
 )
 def test_passwords_are_blotted_out(text, shown):
-    assert without_passwords(text) == shown
+    assert without_secrets(text) == shown
 
 
 @pytest.mark.slow

@@ -7,11 +7,12 @@ import shlex
 import pytest
 import typer
 from heterosis.core.errors import ConfigurationError
+from heterosis.core.redaction import without_secrets
 from heterosis.search.study import Study
 from heterosis.service.cli import app
 from heterosis.service.opening import command_line
 from heterosis.service.options import BROKER_VARIABLE, STORAGE_VARIABLE, Broker, Storage
-from heterosis.service.secrets import Url, url_option, without_passwords
+from heterosis.service.secrets import Url, url_option
 from heterosis.storage import Store
 from heterosis.storage.tables import metadata
 from sqlalchemy import make_url, select
@@ -159,7 +160,7 @@ def test_a_url_is_text_that_remembers_how_it_was_given():
 
 
 def test_other_text_stays():
-    assert without_passwords("12:30 at me@host, see https://host:80/a") == "12:30 at me@host, see https://host:80/a"
+    assert without_secrets("12:30 at me@host, see https://host:80/a") == "12:30 at me@host, see https://host:80/a"
 
 
 @pytest.fixture
