@@ -46,9 +46,10 @@ class Monkey:
                 time.sleep(1.0)
                 self._coordinator.start()
             with suppress(StorageError):
-                if self._plan and self._over() >= self._plan[0][0] and self._do(self._plan[0][1]):
-                    self.log.append((round(time.monotonic(), 1), self._over(), self._plan[0]))
-                    self.done[self._plan.pop(0)[1]] += 1
+                over = self._over()
+                if self._plan and over >= self._plan[0][0] and self._do(self._plan[0][1]):
+                    self.log.append((round(time.monotonic(), 1), over, self._plan[0]))
+                    self.done[self._plan.pop(0)[1]] += 1  # nothing between may fail, or it would be done twice
             time.sleep(0.02)
 
     def _do(self, deed):
