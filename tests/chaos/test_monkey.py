@@ -17,6 +17,7 @@ from sqlalchemy import select
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 CANDIDATES, WORKERS = 200, 4
+GIVEN_UP_SECONDS = 2400.0
 DEEDS = {"worker": 20, "broker": 2, "database": 1, "leader": 2}
 
 
@@ -37,7 +38,9 @@ class Monkey:
 
     def run(self):
         """Until the study is complete; a leader that ends by itself (its database is away) is started again."""
+        began = time.monotonic()
         while True:
+            assert time.monotonic() - began < GIVEN_UP_SECONDS, f"it never ends: {self.log}, {self.done}"
             status = self._coordinator.process.poll()
             if status == 0:
                 return
