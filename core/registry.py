@@ -14,10 +14,12 @@ from .contracts import (
     Estimator,
     Executor,
     Exporter,
+    Format,
     MergeMethod,
     Objective,
     Optimizer,
     Provider,
+    Quantizer,
     Scheduler,
     Statistics,
     Task,
@@ -26,6 +28,8 @@ from .errors import PluginError, did_you_mean
 
 CONTRACTS: Mapping[str, type[Any]] = {
     "merge_methods": MergeMethod,
+    "quantizers": Quantizer,
+    "formats": Format,
     "tasks": Task,
     "objectives": Objective,
     "optimizers": Optimizer,

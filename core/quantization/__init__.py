@@ -1,0 +1,1 @@
+"""Bit-widths: levels, the groups of weights that share one, what targets allow, budgets."""

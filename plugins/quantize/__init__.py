@@ -1,0 +1,1 @@
+"""Quantisers: how codes and scales are chosen, one small file each."""

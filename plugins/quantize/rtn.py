@@ -1,0 +1,30 @@
+"""Quantiser `rtn`: every weight to the nearest value of the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+
+from ...core.contracts import Calibration, Format, Quantizer
+from ...core.quantized_tensor import QuantizedTensor
+
+
+class RoundToNearest(Quantizer):
+    """Round to nearest, with the format's plain scales (`search: minmax`) or better ones (`mse`, ...)."""
+
+    name = "rtn"
+    options: ClassVar[Mapping[str, float | int | bool | str]] = {"search": "minmax"}
+
+    def quantize(
+        self,
+        weight: torch.Tensor,
+        format: Format,  # noqa: A002
+        calibration: Calibration | None,
+        options: Mapping[str, float | int | bool | str],
+    ) -> QuantizedTensor:
+        """See `Quantizer.quantize`."""
+        importance = None if calibration is None else calibration.importance
+        plain = weight.float()
+        return format.encode(format.fit(plain, importance, str(options["search"]), weight.dtype), plain)
