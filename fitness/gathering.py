@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError
@@ -29,9 +30,6 @@ from ..core.whole_file import whole_file
 from .calibration import pieces_of, read_texts
 from .token_cache import TokenCache
 
-VERSION = 1
-"""Raise it when the same checkpoint on the same texts may give other statistics."""
-
 
 @dataclass(frozen=True)
 class Gathered:
@@ -39,7 +37,8 @@ class Gathered:
 
     Attributes:
         tensors: by name.
-        stored_as: from a weight's stored name to its tensor's; empty where the two are the same.
+        stored_as: from a weight's stored name to its tensor's; empty where the two are the same. Tensors that it does
+            not name are known to those who ask for them.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -47,7 +46,13 @@ class Gathered:
 
 
 class Gathering(Statistics):
-    """Statistics that come from running the model over sequences of tokens, one at a time."""
+    """Statistics that come from running the model over sequences of tokens, one at a time.
+
+    Attributes:
+        version: to be raised when the same checkpoint on the same texts may give other statistics.
+    """
+
+    version: ClassVar[int] = 1
 
     @abstractmethod
     def sums(self, model: PreTrainedModel, run: Callable[[], Iterator[torch.Tensor]]) -> Gathered:
@@ -72,7 +77,7 @@ class Gathering(Statistics):
             raise ConfigurationError(f"{tokens} tokens in pieces of {length}: both must be at least 2")
         read = read_texts(texts)
         identity = content_hash(
-            [VERSION, self.name, checkpoint.fingerprint, file_sha256(texts), texts.suffix, tokens, length]
+            [self.version, self.name, checkpoint.fingerprint, file_sha256(texts), texts.suffix, tokens, length]
         )
         target = cache_folder() / "statistics" / f"{self.name}-{identity[:32]}{SUFFIX}"
         if target.exists():

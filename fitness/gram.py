@@ -1,21 +1,23 @@
-"""Statistics `gram`: how the inputs of every linear layer are correlated, which RegMean and others work with."""
+"""Statistics `gram`: how the inputs of every linear layer are correlated, and how large they get: for RegMean and GPTQ."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from transformers import PreTrainedModel
 
+from ..core.checkpoints.statistics import maxima_name
 from .gathering import Gathered, Gathering, stored_tensors
 
 
 class Gram(Gathering):
     """X^T X / n of the inputs X (n tokens, in_features) of each `torch.nn.Linear`: float32, in_features^2.
 
+    Beside it, under a name of its own, the largest |x| of each feature (`StatisticsFile.maxima`): float32, in_features.
     Layers that are given the same input (query, key and value; gate and up) share one matrix. An output layer tied to
     the embeddings has none, nor have experts that are stored in one tensor.
 
@@ -24,22 +26,26 @@ class Gram(Gathering):
     """
 
     name = "gram"
+    version: ClassVar[int] = 2
 
     def sums(self, model: PreTrainedModel, run: Callable[[], Iterator[torch.Tensor]]) -> Gathered:
         """See `Gathering.sums`."""
         layers = _linear_layers(model)
         groups = _groups(layers, model)
-        grams = {}
+        grams, maxima = {}, {}
         with torch.no_grad(), _hooks() as hooks:
             for leader in groups:
                 size, device = layers[leader].in_features, layers[leader].weight.device
                 grams[leader] = torch.zeros(size, size, device=device)
-                hooks.append(layers[leader].register_forward_pre_hook(partial(_add, grams[leader])))
+                maxima[leader] = torch.zeros(size, device=device)
+                add = partial(_add, grams[leader], maxima[leader])
+                hooks.append(layers[leader].register_forward_pre_hook(add))
             tokens = 0
             for ids in run():
                 model(ids, use_cache=False)
                 tokens += ids.numel()
         tensors = {leader: gram.div_(tokens).cpu() for leader, gram in grams.items()}
+        tensors |= {maxima_name(leader): largest.cpu() for leader, largest in maxima.items()}
         return Gathered(tensors, {member: leader for leader, members in groups.items() for member in members})
 
 
@@ -72,9 +78,11 @@ def _groups(layers: dict[str, torch.nn.Linear], model: PreTrainedModel) -> dict[
     return {members[0]: members for members in groups.values()}
 
 
-def _add(gram: torch.Tensor, _module: Any, given: tuple[torch.Tensor, ...]) -> None:
+def _add(gram: torch.Tensor, maxima: torch.Tensor, _module: Any, given: tuple[torch.Tensor, ...]) -> None:
     rows = given[0].reshape(-1, gram.shape[0]).float()
     gram.addmm_(rows.T, rows)
+    if len(rows):
+        torch.maximum(maxima, rows.abs().amax(dim=0), out=maxima)
 
 
 @contextmanager

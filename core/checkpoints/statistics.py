@@ -2,7 +2,8 @@
 
 The header's metadata says what they are: `kind`; `identity`, a hash of all that the statistics follow from;
 `checkpoint`, the fingerprint of the model that was run; and `stored_as`, JSON from a weight's name to the name of its
-tensor in the file, for weights that share one.
+tensor in the file, for weights that share one. A tensor that is called as another of them with `|maxima` after it holds the
+largest magnitudes of what the other is the second moments of.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ class StatisticsFile(Checkpoint):
             raise CheckpointError(f"{self.reference} has no statistics of {name!r}")
         return self._file.read(self._stored_as[name])
 
+    def maxima(self, name: str) -> torch.Tensor | None:
+        """The largest |x| of each input feature of the layer with the weight `name`, float32; None if not gathered."""
+        stored = maxima_name(self._stored_as.get(name, name))
+        return self._file.read(stored) if stored in self._file.tensors else None
+
     def weight_files(self) -> tuple[Path, ...]:
         """The one file."""
         return (self._file.path,)
@@ -64,6 +70,11 @@ class StatisticsFile(Checkpoint):
     def fingerprint(self) -> str:
         """Of what the statistics follow from: gathered on another device they are the same, but for rounding."""
         return self._identity
+
+
+def maxima_name(stored: str) -> str:
+    """What the maxima are called in a file, beside second moments that are called `stored`."""
+    return f"{stored}|maxima"
 
 
 def metadata_of(kind: str, identity: str, checkpoint: str, stored_as: Mapping[str, str]) -> dict[str, str]:
