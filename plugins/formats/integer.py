@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,10 +10,13 @@ from typing import ClassVar
 import torch
 
 from ...core.contracts import Format, Grid
-from ...core.errors import ConfigurationError
+from ...core.errors import ConfigurationError, did_you_mean
 from ...core.quantized_tensor import QuantizedTensor
+from . import min_max
+from .groups import CHANNEL, TENSOR, group_count, group_misfit, grouped, stored
+from .integer_grid import IntegerGrid, spread
 
-_LABEL = re.compile(r"int(\d)(?:-(g\d+|channel|tensor))?(-asym)?$")
+_LABEL = re.compile(r"int(\d)(?:-(g\d+|channel|tensor))?(-asym|-float)?$")
 DEFAULT_GROUP = 128
 
 
@@ -20,18 +24,26 @@ DEFAULT_GROUP = 128
 class IntegerFormat(Format):
     """w = scale * (q - zero), q a whole number of `width` bits, as compressed-tensors' `pack-quantized` stores it.
 
+    Codes (int8) go from -2^(width-1) to 2^(width-1) - 1. Parts: `scale` in the model's dtype, of shape (out, groups),
+    (out, 1) for channels or (1,) for a tensor; `zero` of the same shape, int8, or float16 where it is a real number.
+
+    `int1` without zero points has the values -scale/2 and +scale/2 (a zero point of -1/2): with codes -1 and 0, the
+    library's own would be -scale and 0. Neither it nor real zero points are of `pack-quantized`: see `packs`.
+
     Attributes:
         width: bits of a code, 1 to 8.
         group: weights in a row that share a scale; 0: a row; -1: the matrix.
-        symmetric: whether zero is 0 and codes go from -2^(width-1) to 2^(width-1) - 1.
+        symmetric: whether there are no zero points.
+        real: whether zero points are real numbers instead of codes (label `-float`).
     """
 
     width: int
     group: int = DEFAULT_GROUP
     symmetric: bool = True
+    real: bool = False
 
     family: ClassVar[str] = "integer"
-    pattern: ClassVar[str] = "int4 (groups of 128), int3-g64, int8-channel, int4-g128-asym"
+    pattern: ClassVar[str] = "int4 (groups of 128), int3-g64, int8-channel, int4-g128-asym, int2-g64-float"
 
     @classmethod
     def parse(cls, label: str) -> IntegerFormat | None:
@@ -39,29 +51,46 @@ class IntegerFormat(Format):
         match = _LABEL.match(label)
         if match is None:
             return None
-        width, groups, asymmetric = match.groups()
+        width, groups, zeros = match.groups()
         if not 1 <= int(width) <= 8:
             raise ConfigurationError(f"the format {label!r}: integers have 1 to 8 bits")
-        group = {None: DEFAULT_GROUP, "channel": 0, "tensor": -1}.get(groups)
+        group = {None: DEFAULT_GROUP, "channel": CHANNEL, "tensor": TENSOR}.get(groups)
         group = int(groups[1:]) if group is None else group
-        return cls(int(width), group, asymmetric is None)
+        if groups == f"g{group}" and group < 1:
+            raise ConfigurationError(f"the format {label!r}: a group has at least one weight; -channel is a row")
+        return cls(int(width), group, zeros is None, zeros == "-float")
 
     @property
     def label(self) -> str:
         """See `Format.label`."""
-        groups = {DEFAULT_GROUP: "", 0: "-channel", -1: "-tensor"}.get(self.group, f"-g{self.group}")
-        return f"int{self.width}{groups}{'' if self.symmetric else '-asym'}"
+        groups = {DEFAULT_GROUP: "", CHANNEL: "-channel", TENSOR: "-tensor"}.get(self.group, f"-g{self.group}")
+        return f"int{self.width}{groups}{'' if self.symmetric else '-float' if self.real else '-asym'}"
+
+    @property
+    def packs(self) -> bool:
+        """Whether compressed-tensors' `pack-quantized` can hold it."""
+        return not self.real and (self.width > 1 or not self.symmetric)
 
     def misfit(self, shape: tuple[int, ...]) -> str | None:
         """See `Format.misfit`."""
-        found = super().misfit(shape)
-        if found is None and self.group > 0 and shape[1] % self.group:
-            return f"groups of {self.group} do not divide its {shape[1]} columns"
-        return found
+        return super().misfit(shape) or group_misfit(shape, self.group)
 
     def nbytes(self, shape: tuple[int, ...]) -> int:
-        """See `Format.nbytes`: codes packed densely into rows of 32-bit words, scales of 2 bytes."""
-        raise NotImplementedError
+        """See `Format.nbytes`: rows of 32-bit words without gaps, scales of 2 bytes, zero points, the shape.
+
+        Whole zero points are packed like the codes, down the columns; a tensor's only one is a byte. Real ones have 2.
+        """
+        rows, columns = shape
+        groups = group_count(shape, self.group)
+        if self.symmetric:
+            zeros = 0
+        elif self.real:
+            zeros = 2 * groups
+        elif self.group == TENSOR:
+            zeros = 1
+        else:
+            zeros = 4 * math.ceil(rows * self.width / 32) * (groups // rows)
+        return 4 * rows * math.ceil(columns * self.width / 32) + 2 * groups + zeros + 16
 
     def fit(
         self,
@@ -71,8 +100,36 @@ class IntegerFormat(Format):
         dtype: torch.dtype = torch.bfloat16,
     ) -> Grid:
         """See `Format.fit`."""
-        raise NotImplementedError
+        misfit = self.misfit(tuple(weight.shape))
+        if misfit is not None:
+            raise ConfigurationError(f"a matrix of shape {list(weight.shape)} cannot be {self.label}: {misfit}")
+        low, high = grouped(weight, self.group).aminmax(dim=-1)
+        if search == "minmax":
+            return self.grid(*self.plain(low, high, dtype))
+        raise ConfigurationError(f"{self.label} has no search {search!r}. {did_you_mean(search, ['minmax'])}")
+
+    def grid(self, scale: torch.Tensor, zero: torch.Tensor | None) -> IntegerGrid:
+        """The grid with these scales and zero points, shape (out, groups), in the dtypes they are stored in."""
+        parts = {"scale": stored(scale, self.group)}
+        if zero is not None:
+            parts["zero"] = stored(zero.to(torch.float16) if self.real else zero, self.group)
+        middle = -0.5 if self.symmetric and self.width == 1 else 0.0
+        return IntegerGrid(parts, self.group, -(2 ** (self.width - 1)), 2 ** (self.width - 1) - 1, middle)
+
+    def plain(
+        self, low: torch.Tensor, high: torch.Tensor, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Scales in `dtype` and zero points of groups with these extremes."""
+        if self.real:
+            scale, zero = min_max.real_zero(low, high, self.width)
+            return scale.to(dtype), zero
+        if self.symmetric:
+            return min_max.symmetric_scale(low.to(dtype), high.to(dtype), self.width), None
+        return min_max.integer_zero(low.to(dtype), high.to(dtype), self.width)
 
     def dequantize(self, tensor: QuantizedTensor, dtype: torch.dtype) -> torch.Tensor:
-        """See `Format.dequantize`."""
-        raise NotImplementedError
+        """See `Format.dequantize`: in `dtype`, as compressed-tensors does it; what that has not, in float32."""
+        if not self.packs:
+            return self.grid(tensor.parts["scale"], tensor.parts.get("zero")).values(tensor.codes).to(dtype)
+        parts = [part.to(dtype) for part in tensor.parts.values()]
+        return spread(tensor.codes, parts, self.group)
