@@ -1,4 +1,4 @@
-"""Statistics `gram`: how the inputs of every linear layer are correlated, and how large they get: for RegMean and GPTQ."""
+"""Statistics `gram`: how the inputs of linear layers are correlated and how large they get, for RegMean and GPTQ."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The header's metadata says what they are: `kind`; `identity`, a hash of all that the statistics follow from;
 `checkpoint`, the fingerprint of the model that was run; and `stored_as`, JSON from a weight's name to the name of its
-tensor in the file, for weights that share one. A tensor that is called as another of them with `|maxima` after it holds the
+tensor in the file, for weights that share one. A tensor that is called as another with `|maxima` after it holds the
 largest magnitudes of what the other is the second moments of.
 """
 

@@ -1,4 +1,4 @@
-"""What is known of a merged layer's inputs: the statistics of what was merged, mixed in the recipe's own proportions."""
+"""What is known of a merged layer's inputs: the statistics of what was merged, in the recipe's own proportions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def calibration_of(
         shares: of each source, any sign and sum: |share| over their sum counts; all the same if that is 0.
 
     Returns:
-        The weighted mean of the grams, float32 and symmetric to the bit, and the largest of the maxima, or None if those
+        The weighted mean of the grams, float32, symmetric to the bit, and the largest of the maxima, or None if those
         of a source that counts are not known.
 
     Raises:
