@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .core.errors import HeterosisError
     from .core.genome import Genome
     from .core.merge_space import Merge
+    from .core.quantize_space import Quantize
     from .core.recipe import Recipe
     from .core.space import Space
     from .core.study_spec import StudySpec, TaskSpec
@@ -33,6 +34,7 @@ _HOMES = {
     "Genome": "core.genome",
     "HeterosisError": "core.errors",
     "Merge": "core.merge_space",
+    "Quantize": "core.quantize_space",
     "Recipe": "core.recipe",
     "Space": "core.space",
     "Study": "search.study",
@@ -48,6 +50,7 @@ __all__ = [
     "Genome",
     "HeterosisError",
     "Merge",
+    "Quantize",
     "Recipe",
     "Space",
     "Study",

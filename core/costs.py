@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Costs:
-    """Attributes: `bytes` of the stored tensors; `parameters`: number of weights (a tied one counts once)."""
+    """What a model takes.
+
+    Attributes:
+        bytes: of the stored tensors; where the recipe quantises for a target, of the weight files that are exported to
+            it, headers and all.
+        parameters: number of weights (a tied one counts once).
+        bits: for each weight of the linear layers (embedding and output left out), scales and all.
+    """
 
     bytes: int
     parameters: int
+    bits: float = 0.0

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .errors import ConfigurationError, did_you_mean
 from .genes import CategoryGene, FloatGene, Gene, GeneValue
 from .genome import Genome
+from .quantization.budget import LevelCosts
 
 Vector = npt.NDArray[np.float64]
 
@@ -18,14 +19,18 @@ Vector = npt.NDArray[np.float64]
 class GeneSpace:
     """The genes of a search, in a fixed order; a condition may only name a category gene that comes before.
 
+    Args:
+        costs: what the levels among the genes cost, and the limit that no genome of this space exceeds.
+
     Raises:
         ConfigurationError: there is no gene, two share a name, or a condition names a gene that is not there.
     """
 
-    def __init__(self, genes: Sequence[Gene]) -> None:
+    def __init__(self, genes: Sequence[Gene], costs: LevelCosts | None = None) -> None:
         if not genes:
             raise ConfigurationError("the space has no gene: nothing varies, so there is nothing to search")
         self.genes: tuple[Gene, ...] = tuple(genes)
+        self.costs = costs
         self._by_name: dict[str, Gene] = {}
         for gene in self.genes:
             if gene.name in self._by_name:
@@ -69,7 +74,7 @@ class GeneSpace:
         return np.array([low for low, _ in ends]), np.array([high for _, high in ends])
 
     def decode(self, vector: npt.ArrayLike) -> Genome:
-        """The genome at a point of the box; coordinates outside the bounds are clipped to them.
+        """The genome at a point of the box; coordinates outside the bounds are clipped to them, costs repaired.
 
         Args:
             vector: shape (genes,), finite; coordinates of inactive genes are ignored.
@@ -86,7 +91,13 @@ class GeneSpace:
         for gene, coordinate in zip(self.genes, point, strict=True):
             if self.is_active(gene, values):
                 values[gene.name] = _decode(gene, float(coordinate))
-        return Genome(values)
+        return self.repaired(Genome(values))
+
+    def repaired(self, genome: Genome) -> Genome:
+        """The genome itself if it keeps the limit on costs; else one near it that does, always the same."""
+        if self.costs is None or self.costs.fits(genome):
+            return genome
+        return Genome(self.costs.repaired(genome))
 
     def encode(self, genome: Genome) -> Vector:
         """A point of the box, shape (genes,), that decodes to `genome`; inactive genes sit at the middle.
@@ -100,7 +111,8 @@ class GeneSpace:
         )
 
     def check(self, genome: Genome) -> None:
-        """Raises ConfigurationError unless `genome` has exactly this space's active genes, each within its range."""
+        """Raises ConfigurationError unless `genome` has exactly this space's active genes, each within its range,
+        and keeps the limit on costs."""
         values: dict[str, GeneValue] = {}
         for gene in self.genes:
             if not self.is_active(gene, values):
@@ -114,6 +126,10 @@ class GeneSpace:
         for name in genome:
             if name not in values:
                 raise ConfigurationError(f"the genome has a value for {name!r}, which is not an active gene here")
+        if self.costs is not None and not self.costs.fits(genome):
+            raise ConfigurationError(
+                f"the genome costs {self.costs.total(genome)}, more than the limit of {self.costs.limit}"
+            )
 
 
 def _bounds(gene: Gene) -> tuple[float, float]:

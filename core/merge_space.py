@@ -61,7 +61,7 @@ class Merge:
     ) -> None:
         self.methods = _method_names(method)
         self.groups = groups
-        self.group_size = _group_size(groups)
+        self.group_size = layers_per_gene(groups)
         if not isinstance(by_module, bool):
             raise ConfigurationError(f"`by_module` must be true or false, not {by_module!r}")
         self.by_module = by_module
@@ -242,12 +242,13 @@ def _method_names(method: str | Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _group_size(groups: str) -> int | None:
+def layers_per_gene(groups: str, where: str = "") -> int | None:
+    """The k of `layers:k`; None for `model`. Raises ConfigurationError if it is neither."""
     if groups == "model":
         return None
     kind, _, size = str(groups).partition(":")
     if kind != "layers" or not size.isdecimal() or int(size) < 1:
-        raise ConfigurationError(f"`groups` must be `model` or `layers:k` with k >= 1, not {groups!r}")
+        raise ConfigurationError(f"{where}`groups` must be `model` or `layers:k` with k >= 1, not {groups!r}")
     return int(size)
 
 

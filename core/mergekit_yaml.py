@@ -53,6 +53,10 @@ def mergekit_yaml(plan: Plan) -> str:
         ConfigurationError: mergekit cannot express it; the message says what.
     """
     recipe = plan.recipe
+    if recipe.quantize is not None:
+        raise ConfigurationError(
+            "mergekit cannot quantise; take `quantize` out of the recipe, or export another format"
+        )
     names = {reference: _reference(reference, plan.sources[reference]) for reference in recipe.references}
     convert = _Converter(plan, names)
     content: dict[str, Any] = {"merge_method": _method(recipe.merge_method)}

@@ -17,12 +17,16 @@ from .checkpoints import Checkpoint, TensorInfo
 from .contracts.merge_method import MergeMethod
 from .errors import ConfigurationError, PluginError, did_you_mean
 from .genome import content_hash
+from .layout import layer_count
 from .output_config import output_config, with_vocabulary
+from .quantization.groups import group_of
+from .quantization.level import Level
+from .quantization.target import target_of
 from .recipe import Recipe, torch_dtype
 from .seeds import derived_seed
 from .slice_merge import SliceMerge, slice_merge
 from .slices import OutputTensor, output_slices, output_tensors, recipe_slices
-from .statistics import Need, needed_statistics, statistics_of
+from .statistics import Need, needed_calibration, needed_statistics, statistics_of
 from .vocabulary import Vocabulary
 
 
@@ -56,12 +60,38 @@ class MergeStep:
 
 
 @dataclass(frozen=True)
+class QuantizeStep:
+    """Quantising one merged tensor.
+
+    Attributes:
+        options: a value for each option of the quantiser.
+        calibration: statistics of the layer's inputs, of each model that was merged; empty if there are none.
+        shares: in which these are mixed: at least 0, of sum 1.
+    """
+
+    level: Level
+    options: Mapping[str, float | int | bool | str]
+    calibration: tuple[Operand, ...] = ()
+    shares: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class TensorPlan:
-    """How the tensor that will be called `name` comes about: `steps` in order."""
+    """How the tensor that will be called `name` comes about: `steps` in order, then `quantize` if there is one.
+
+    Attributes:
+        info: its shape, and the dtype that it has in the model, quantised or not.
+    """
 
     name: str
     info: TensorInfo
     steps: tuple[MergeStep, ...]
+    quantize: QuantizeStep | None = None
+
+    @property
+    def level(self) -> Level | None:
+        """How it is quantised; None if it is not."""
+        return self.quantize.level if self.quantize else None
 
     @cached_property
     def hash(self) -> str:
@@ -70,7 +100,11 @@ class TensorPlan:
             {**vars(step), "per_source": dict(step.per_source), "shared": dict(step.shared), "dtype": str(step.dtype)}
             for step in self.steps
         ]
-        return content_hash([self.name, list(self.info.shape), str(self.info.dtype), steps])
+        content = [self.name, list(self.info.shape), str(self.info.dtype), steps]
+        if self.quantize is not None:
+            step = self.quantize
+            content.append([step.level.label, dict(step.options), step.calibration, step.shares])
+        return content_hash(content)
 
 
 @dataclass(frozen=True)
@@ -99,7 +133,8 @@ def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
     Raises:
         PluginError: the merge method is not installed.
         ConfigurationError: a checkpoint is not open, the method is given too few or too many sources, or a parameter
-            is unknown, missing or out of range; or statistics are not given, not open, or lack a tensor.
+            is unknown, missing or out of range; statistics are not given, not open, or lack a tensor; or weights are
+            given a level that they cannot have, or whose quantiser must know their inputs, of which nothing is known.
         CheckpointError: the checkpoints have not the same architecture, tensors or (without a policy) vocabulary.
     """
     method: type[MergeMethod] = registry.load("merge_methods", recipe.merge_method)
@@ -117,6 +152,7 @@ def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
     needs = needed_statistics(recipe)
     planned = (_plan_tensor(recipe, merges[tensor.slice.first], tensor, sources, aligned) for tensor in found)
     tensors = tuple(_with_statistics(tensor, method, needs, sources) for tensor in planned)
+    tensors = with_levels(tensors, recipe, sources)
     config = output_config(template, slices, found, sources, stacked=bool(recipe.slices))
     if vocabulary is not None:
         config = with_vocabulary(config, vocabulary.size, vocabulary.rows[recipe.merged[0]])
@@ -205,3 +241,60 @@ def _copy(operand: Operand, dtype: torch.dtype) -> MergeStep:
     own = {spec.name: (float(value),) for spec, value in defaults.items() if spec.scope == "source"}
     shared = {spec.name: value for spec, value in defaults.items() if spec.scope == "shared"}
     return MergeStep(method.name, None, (operand,), own, shared, dtype, 0)
+
+
+def with_levels(
+    tensors: tuple[TensorPlan, ...], recipe: Recipe, sources: Mapping[str, Checkpoint]
+) -> tuple[TensorPlan, ...]:
+    """The tensors with the levels that the recipe gives them.
+
+    Raises:
+        ConfigurationError: a weight cannot have its level.
+    """
+    if recipe.quantize is None:
+        return tensors
+    layers = layer_count(tensor.name for tensor in tensors)
+    needs = needed_calibration(recipe)
+    target = target_of(recipe.quantize.target)
+
+    def with_level(tensor: TensorPlan) -> TensorPlan:
+        group = group_of(tensor.name) if len(tensor.info.shape) == 2 else None
+        if group is None or not tensor.info.dtype.is_floating_point:
+            return tensor
+        assert recipe.quantize is not None
+        level = recipe.quantize.level_of(group, layers)
+        refusal = target.refuses(level, group, tensor.info)
+        if refusal is not None:
+            named = "no level" if level is None else f"the level {level.label!r}"
+            raise ConfigurationError(
+                f"quantize: {tensor.name} ({group}, {list(tensor.info.shape)}) cannot have {named} in the target "
+                f"{target.name!r}: {refusal}"
+            )
+        if level is None:
+            return tensor
+        places, shares = _calibration_of(tensor, needs, sources)
+        if not places and level.plugin.needs_calibration:
+            raise ConfigurationError(
+                f"quantize: {level.quantizer} must know the inputs of {tensor.name}, of which there is no calibration; "
+                + ("give `calibration`, a file of texts" if not needs else f"give {group.kind!r} another level")
+            )
+        options = recipe.quantize.options_of(level.quantizer)
+        return replace(tensor, quantize=QuantizeStep(level, options, places, shares))
+
+    return tuple(map(with_level, tensors))
+
+
+def _calibration_of(
+    tensor: TensorPlan, needs: Mapping[str, Need], sources: Mapping[str, Checkpoint]
+) -> tuple[tuple[Operand, ...], tuple[float, ...]]:
+    """Where the calibration of what was merged stands, and the shares of each: in proportion to |weight|, if there is
+    a `weight`; equal otherwise."""
+    (step,) = tensor.steps
+    known = [place for place, operand in enumerate(step.sources) if operand.checkpoint in needs]
+    found = statistics_of([step.sources[place] for place in known], needs, sources) if known else []
+    if not found:
+        return (), ()
+    weights = [abs(step.per_source["weight"][place]) if "weight" in step.per_source else 1.0 for place in known]
+    whole = sum(weights)
+    shares = [weight / whole if whole else 1 / len(known) for weight in weights]
+    return tuple(Operand(*place) for place in found), tuple(shares)

@@ -12,6 +12,7 @@ from . import strict_yaml
 from .errors import ConfigurationError, did_you_mean
 from .genome import content_hash
 from .parsing import check_keys, mapping_of
+from .quantization.quantization import Quantization
 from .recipe_parts import (
     RecipeModel,
     RecipeSlice,
@@ -42,6 +43,7 @@ _KEYS = (
     "tokenizer",
     "chat_template",
     "statistics",
+    "quantize",
     "seed",
 )
 _WITHOUT_EFFECT = ("name", "int8_mask")  # mergekit passes over any key that it does not know; these are often written
@@ -66,6 +68,7 @@ class Recipe:
             itself; None for the template checkpoint's.
         statistics: what the method needs to know of the models: a file of texts to gather it on (or a `.safetensors`
             file of it) for all, or one for each by its reference; None for methods that need nothing.
+        quantize: how the merged weights are quantised; None if they stay as they are.
     """
 
     merge_method: str
@@ -79,6 +82,7 @@ class Recipe:
     tokenizer: TokenizerPolicy | None = None
     chat_template: str | None = None
     statistics: Given = None
+    quantize: Quantization | None = None
 
     @classmethod
     def from_yaml(cls, text: str, origin: str = "recipe") -> Recipe:
@@ -106,6 +110,7 @@ class Recipe:
         seed = content.get("seed", 0)
         if type(seed) is not int or not 0 <= seed < 2**32:
             raise ConfigurationError(f"{origin}: `seed` must be a whole number in [0, 2^32), not {seed!r}")
+        quantize = content.get("quantize")
         template = content.get("chat_template")
         if template is not None and not isinstance(template, str):
             raise ConfigurationError(f"{origin}: `chat_template` must be text, not {template!r}")
@@ -121,6 +126,7 @@ class Recipe:
             tokenizer=parse_policy(content, origin),
             chat_template=template or None,
             statistics=parse_statistics(content.get("statistics"), origin),
+            quantize=Quantization.from_dict(quantize, f"{origin}: `quantize`") if quantize is not None else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,6 +146,7 @@ class Recipe:
             **dump_policy(self.tokenizer),
             "chat_template": self.chat_template,
             "statistics": self.statistics,
+            "quantize": self.quantize.to_dict() if self.quantize else None,
             "seed": self.seed or None,
         }
         return content | {key: value for key, value in optional.items() if value is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,15 @@ from .errors import ConfigurationError
 from .gene_space import GeneSpace
 from .genome import Genome
 from .layout import layer_count
+from .level_genes import LevelGenes
 from .merge_space import Merge
-from .parsing import check_keys
+from .parsing import check_keys, mapping_of
+from .plan import plan
+from .quantize_space import QUANTIZE_KEYS, Quantize
 from .recipe import Recipe, RecipeModel
 from .settings import Rule
 
-_KEYS = ("base", "sources", "merge")
+_REQUIRED = ("base", "sources", "merge")
 
 
 class Space:
@@ -36,6 +40,7 @@ class Space:
         sources: references of the fine-tunes; a mapping gives them labels, a list takes each path's last part.
         merge: which merges are searched.
         relative_to: folder that relative paths start at (default: the current one).
+        quantize: which quantisations of the merged weights are searched with them; None: they stay as they are.
 
     Raises:
         ConfigurationError: no source, two of one label, or a method that cannot merge so many.
@@ -47,6 +52,7 @@ class Space:
         sources: Sequence[str] | Mapping[str, str],
         merge: Merge,
         relative_to: Path | None = None,
+        quantize: Quantize | None = None,
     ) -> None:
         self.base = base
         self.labelled = dict(sources) if isinstance(sources, Mapping) else _labelled(sources)
@@ -54,7 +60,10 @@ class Space:
             raise ConfigurationError("`sources` names no fine-tune to merge")
         self.merge = merge
         self.merge.check_sources(len(self.labelled))
-        self._needs = self.merge.needed_statistics(self.labelled)
+        self.quantize = quantize
+        self.needs = self.merge.needed_statistics(self.labelled)
+        if quantize is not None:
+            self.needs += quantize.needed_statistics(self.labelled)
         self.relative_to = relative_to
         self.progress: Progress = quiet
 
@@ -65,11 +74,11 @@ class Space:
         Raises:
             ConfigurationError: a key is missing or unknown (with the nearest valid one), or a value is of a wrong kind.
         """
-        check_keys(content, _KEYS, "space")
-        for key in _KEYS:
+        check_keys(content, (*_REQUIRED, "quantize"), "space")
+        for key in _REQUIRED:
             if not content.get(key):
                 raise ConfigurationError(f"space: `{key}` is missing")
-        base, sources, merge = (content[key] for key in _KEYS)
+        base, sources, merge = (content[key] for key in _REQUIRED)
         alternatives = base if isinstance(base, list) else [base]
         if not _are_texts(alternatives):
             raise ConfigurationError(f"space: `base` must be a reference, or a list of alternatives, not {base!r}")
@@ -79,11 +88,16 @@ class Space:
             [*sources, *(sources.values() if isinstance(sources, dict) else ())]
         ):
             raise ConfigurationError("space: `sources` must be a list of references, or a mapping from label to one")
-        return cls(" | ".join(alternatives), sources, Merge(**merge), relative_to)
+        quantize = content.get("quantize")
+        if quantize is not None:
+            check_keys(mapping_of(quantize, "space, quantize"), QUANTIZE_KEYS, "space, quantize")
+        levels = None if quantize is None else Quantize(**quantize)
+        return cls(" | ".join(alternatives), sources, Merge(**merge), relative_to, levels)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready content that `from_dict` reads back."""
-        return {"base": self.base, "sources": dict(self.labelled), "merge": self.merge.to_dict()}
+        content = {"base": self.base, "sources": dict(self.labelled), "merge": self.merge.to_dict()}
+        return content if self.quantize is None else {**content, "quantize": self.quantize.to_dict()}
 
     def pinned(self) -> Space:
         """The same space with references to the hub pinned to what was fetched last; itself if there is none to pin.
@@ -105,7 +119,7 @@ class Space:
         base, labelled = name(self.base), {label: name(reference) for label, reference in self.labelled.items()}
         if (base, labelled) == (self.base, self.labelled):
             return self
-        renamed = Space(base, labelled, self.merge, self.relative_to)
+        renamed = Space(base, labelled, self.merge, self.relative_to, self.quantize)
         renamed.progress = self.progress
         return renamed
 
@@ -119,7 +133,7 @@ class Space:
             CheckpointError: one cannot be had, is damaged, or does not fit the base.
             ConfigurationError: statistics cannot be gathered, or are of something else.
         """
-        include_statistics(self._opened, self._needs, self.relative_to, self.progress)
+        include_statistics(self._opened, self.needs, self.relative_to, self.progress)
         return self._opened
 
     @cached_property
@@ -131,7 +145,22 @@ class Space:
     @cached_property
     def genes(self) -> GeneSpace:
         """The genes, in a fixed order."""
-        return GeneSpace(self.merge.genes(list(self.labelled), self._layers))
+        merge = self.merge.genes(list(self.labelled), self._layers)
+        if self.levels is None:
+            return GeneSpace(merge)
+        return GeneSpace([*merge, *self.levels.genes], self.levels.costs)
+
+    @cached_property
+    def levels(self) -> LevelGenes | None:
+        """The level genes; None if quantisation is not searched.
+
+        Raises:
+            ConfigurationError: no legal model keeps the budget, a level is legal nowhere, or the target cannot hold
+                such models.
+        """
+        if self.quantize is None:
+            return None
+        return self.quantize.genes(plan(self._passthrough(self.base), self._opened))
 
     def decode(self, genome: Genome, seed: int = 0) -> Recipe:
         """The recipe that a genome of this space stands for.
@@ -143,7 +172,10 @@ class Space:
             ConfigurationError: the genome does not belong to this space.
         """
         self.genes.check(genome)
-        return self.merge.recipe(genome, self.base, self.labelled, self._layers, self.out_dtype, seed)
+        recipe = self.merge.recipe(genome, self.base, self.labelled, self._layers, self.out_dtype, seed)
+        if self.levels is None:
+            return recipe
+        return replace(recipe, quantize=self.levels.quantization(genome, self.labelled))
 
     def references(self) -> dict[str, Recipe]:
         """What a merge must beat, by label: the base, each source alone, and their uniform average."""

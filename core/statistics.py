@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from .checkpoints import Checkpoint
     from .recipe import Recipe
 
+CALIBRATION = "gram"
+"""The kind of statistics that quantisers look at."""
+
 Given: TypeAlias = str | Mapping[str, str] | None
 """What statistics are gathered on: one file for all models, or a file for each; None if nothing is said."""
 
@@ -45,8 +48,7 @@ def needed_statistics(recipe: Recipe) -> dict[str, Need]:
     method = registry.load("merge_methods", recipe.merge_method)
     if method.needs_statistics is None:
         return {}
-    merged = [entry.model for entry in recipe.models]
-    merged += [source.model for one in recipe.slices for source in one.sources]
+    merged = _listed_models(recipe)
     if recipe.base_model is not None and not method.base_required:
         merged.append(recipe.base_model)  # one more model to merge
     given = recipe.statistics
@@ -55,6 +57,29 @@ def needed_statistics(recipe: Recipe) -> dict[str, Need]:
         for model in merged
         if not method.base_required or model != recipe.base_model
     }
+
+
+def needed_calibration(recipe: Recipe) -> dict[str, Need]:
+    """The statistics of layers' inputs that the recipe quantises with, by the model's reference; none if it has no
+    `calibration`.
+
+    Raises:
+        ConfigurationError: there is calibration for some of the models only.
+    """
+    given = None if recipe.quantize is None else recipe.quantize.calibration
+    if given is None:
+        return {}
+    return {model: need_of(CALIBRATION, model, model, given, "quantize") for model in _listed_models(recipe)}
+
+
+def all_needs(recipe: Recipe) -> list[Need]:
+    """The statistics that the recipe needs for whatever purpose. Raises as the other two do."""
+    return list(dict.fromkeys([*needed_statistics(recipe).values(), *needed_calibration(recipe).values()]))
+
+
+def _listed_models(recipe: Recipe) -> list[str]:
+    models = [entry.model for entry in recipe.models]
+    return models + [source.model for one in recipe.slices for source in one.sources]
 
 
 def statistics_of(

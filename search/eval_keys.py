@@ -7,7 +7,7 @@ from functools import cache
 from ..core.genome import content_hash
 from ..core.recipe import Recipe
 from ..core.stage import Stage
-from ..core.statistics import needed_statistics
+from ..core.statistics import all_needs
 from ..fitness.evaluator import Evaluator, ItemIds
 from ..storage import ItemSet
 
@@ -34,7 +34,7 @@ class EvaluationKeys:
             ids: by task, those of the items that are asked; default: all of the stage's.
         """
         checkpoints = self._evaluator.spec.space.checkpoints
-        references = [*recipe.references, *(need.key for need in needed_statistics(recipe).values())]
+        references = [*recipe.references, *(need.key for need in all_needs(recipe))]
         return content_hash(
             {
                 "version": EVALUATOR_VERSION,

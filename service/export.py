@@ -78,13 +78,13 @@ def _export_recipe(file: Path, folder: Path, kind: str) -> None:
     from ..core.checkpoints.statistics import include_statistics
     from ..core.plan import plan
     from ..core.recipe import Recipe
-    from ..core.statistics import needed_statistics
+    from ..core.statistics import all_needs
 
     exporter = registry.load("exporters", kind)()
     recipe = Recipe.from_yaml(_text(file), str(file))
     with telling(console()) as tell:
         sources = SourceSet(recipe.base_model, recipe.references, file.resolve().parent, tell)
-        include_statistics(sources, needed_statistics(recipe).values(), file.resolve().parent, tell)
+        include_statistics(sources, all_needs(recipe), file.resolve().parent, tell)
     planned = plan(recipe, sources)
     if planned.vocabulary is not None:
         console().print(f"{planned.vocabulary.size} rows for {len(planned.vocabulary.tokens)} tokens, made from")

@@ -95,7 +95,7 @@ def _named(spec: StudySpec) -> Iterator[tuple[str, Path]]:
         for part in parts_of(reference, space.relative_to):
             if part.scheme is None:
                 yield "the checkpoint", part.path
-    for need in space.merge.needed_statistics(space.labelled):
+    for need in space.needs:
         yield "the statistics file", start / Path(need.file).expanduser()
     for name, task in spec.tasks.items():
         for file in [task.file] if task.file else list(task.files.values()) or [""]:

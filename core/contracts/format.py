@@ -78,7 +78,10 @@ class Format(ABC):
 
     @abstractmethod
     def fit(
-        self, weight: torch.Tensor, importance: torch.Tensor | None = None, search: str = "minmax",
+        self,
+        weight: torch.Tensor,
+        importance: torch.Tensor | None = None,
+        search: str = "minmax",
         dtype: torch.dtype = torch.bfloat16,
     ) -> Grid:
         """A grid for a matrix.

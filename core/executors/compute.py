@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
 import torch
 
 from ..plan import TensorPlan
+from ..quantized_tensor import QuantizedTensor
 from .job import Job
 from .operands import Operands
+from .quantize import quantize, quantize_into
 from .threads import in_threads
 
 
+def compute_merged(tensor: TensorPlan, operands: Operands) -> torch.Tensor:
+    """The planned tensor before it is quantised, in its final dtype, on the CPU. Raises as `compute` does."""
+    return compute(replace(tensor, quantize=None), operands)
+
+
+def compute_quantized(tensor: TensorPlan, operands: Operands) -> QuantizedTensor:
+    """A planned weight, merged and quantised, on the CPU: what an exporter packs. Raises as `compute` does."""
+    assert tensor.quantize is not None
+    return quantize(tensor.name, tensor.quantize, compute_merged(tensor, operands), operands)
+
+
 def compute(tensor: TensorPlan, operands: Operands) -> torch.Tensor:
-    """The planned tensor, in its final dtype, on the CPU.
+    """The planned tensor, in its final dtype, on the CPU; a quantised one is what its codes stand for.
 
     Raises:
         MaterialiseError: the result is not finite, or has not the planned shape.
@@ -42,7 +56,7 @@ def compute_all(
     """
     jobs = [Job(tensor, operands, target) for tensor, target in planned]
     if on_device := [job for job in jobs if job.target.device.type != "cpu"]:
-        _on_device(on_device, done)
+        _on_device(on_device, operands, done)
     large = [job for job in jobs if job.target.device.type == "cpu" and job.is_large]
     small = [job for job in jobs if job.target.device.type == "cpu" and not job.is_large]
 
@@ -51,6 +65,7 @@ def compute_all(
             job.begin()
         else:
             job.run()
+            quantize_into(job.tensor, job.target, operands)
             done(job.tensor)
 
     in_threads(begin_or_run, [*large, *small])
@@ -59,10 +74,11 @@ def compute_all(
             in_threads(job.run_rows, job.blocks())
         else:
             job.run()
+        quantize_into(job.tensor, job.target, operands)
         done(job.tensor)
 
 
-def _on_device(jobs: Sequence[Job], done: Callable[[TensorPlan], None]) -> None:
+def _on_device(jobs: Sequence[Job], operands: Operands, done: Callable[[TensorPlan], None]) -> None:
     """One after the other; what the next one needs is on its way meanwhile, and the host waits once, at the end."""
     finite = []
     for job, following in zip_longest(jobs, jobs[1:]):
@@ -72,4 +88,5 @@ def _on_device(jobs: Sequence[Job], done: Callable[[TensorPlan], None]) -> None:
     for job, is_finite in zip(jobs, torch.stack(finite).tolist(), strict=True):
         if not is_finite:
             raise job.not_finite()
+        quantize_into(job.tensor, job.target, operands)
         done(job.tensor)

@@ -12,7 +12,7 @@ from ..checkpoints import Checkpoint
 from ..checkpoints.float8 import QUANTIZED
 from ..embeddings import is_output_embedding
 from ..errors import CheckpointError, MaterialiseError
-from ..plan import MergeStep, Plan, TensorPlan
+from ..plan import Plan, TensorPlan
 from ..quiet import no_progress_bars
 from .compute import compute_all
 from .operands import Operands
@@ -29,7 +29,7 @@ class LiveExecutor:
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
         self._targets = _by_stored_name(model)
-        self._loaded: dict[str, tuple[MergeStep, ...]] = {}
+        self._loaded: dict[str, tuple[Any, ...]] = {}
         self._operands: Operands | None = None
 
     def materialise(self, plan: Plan) -> int:
@@ -46,12 +46,12 @@ class LiveExecutor:
         if self._operands is None or self._operands.sources is not plan.sources:
             device = next(iter(self._targets.values())).device
             self._operands = Operands(plan.sources, keep=True, device=device)
-        changed = [tensor for tensor in plan.tensors if self._loaded.get(tensor.name) != tensor.steps]
+        changed = [tensor for tensor in plan.tensors if self._loaded.get(tensor.name) != _built(tensor)]
         for tensor in changed:
             self._loaded.pop(tensor.name, None)
 
         def note(tensor: TensorPlan) -> None:
-            self._loaded[tensor.name] = tensor.steps
+            self._loaded[tensor.name] = _built(tensor)
 
         compute_all([(tensor, self._targets[tensor.name].data) for tensor in changed], self._operands, note)
         return len(changed)
@@ -76,6 +76,11 @@ class LiveExecutor:
                     f"{tensor.name} is {target.dtype} {list(target.shape)} in the resident model, but "
                     f"{tensor.info.dtype} {list(tensor.info.shape)} in the plan"
                 )
+
+
+def _built(tensor: TensorPlan) -> tuple[Any, ...]:
+    """What the values of a tensor follow from."""
+    return tensor.steps, tensor.quantize
 
 
 def _by_stored_name(model: torch.nn.Module) -> dict[str, torch.Tensor]:

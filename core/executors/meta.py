@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from ..costs import Costs
 from ..plan import Plan
+from ..quantization.groups import group_of
+from ..quantization.target import NO_TARGET, stored_bytes, target_of
 
 
 def costs(plan: Plan) -> Costs:
-    """Bytes and number of parameters of the planned model's tensors."""
+    """Bytes, number of parameters and bits per weight of the planned model."""
+    linear = [
+        tensor
+        for tensor in plan.tensors
+        if len(tensor.info.shape) == 2 and (group := group_of(tensor.name)) is not None and group.layer is not None
+    ]
+    weights = sum(tensor.info.elements for tensor in linear)
+    stored = sum(stored_bytes(tensor.info, tensor.level) for tensor in linear)
+    target = target_of(plan.recipe.quantize.target if plan.recipe.quantize else NO_TARGET)
     return Costs(
-        bytes=sum(tensor.info.nbytes for tensor in plan.tensors),
+        bytes=target.nbytes(plan),
         parameters=sum(tensor.info.elements for tensor in plan.tensors),
+        bits=8 * stored / weights if weights else 0.0,
     )

@@ -62,7 +62,7 @@ class OptunaOptimizer(TurnTaking):
                 suggested = _suggest(trial, gene)
                 if active:
                     values[gene.name] = suggested
-        return Genome(values)
+        return self.space.repaired(Genome(values))
 
     def _completed(self, genome: Genome) -> dict[str, GeneValue]:
         if not self.suggests_inactive:

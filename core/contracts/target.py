@@ -1,0 +1,47 @@
+"""What an exporter that writes quantised weights adds to the contract `heterosis.exporters`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..checkpoints.base import TensorInfo
+from .exporter import Exporter
+
+if TYPE_CHECKING:
+    from ..plan import Plan
+    from ..quantization.groups import Group
+    from ..quantization.level import Level
+
+
+class QuantizingExporter(Exporter):
+    """An exporter that genomes can aim at: it says what is legal and how large it gets, before a weight is read."""
+
+    @abstractmethod
+    def refuses(self, level: Level | None, group: Group, info: TensorInfo) -> str | None:
+        """Why a weight of this group, shape and dtype cannot have this level here, for people; None if it can.
+
+        Args:
+            level: None means as it was merged.
+        """
+
+    def refuses_source(self, config: dict[str, object]) -> str | None:
+        """Why a model with this config.json cannot be written at all; None if it can."""
+        return None
+
+    @abstractmethod
+    def nbytes(self, plan: Plan) -> int:
+        """The exact size of the weight files that `write` will write, headers and all, without reading a weight."""
+
+    @abstractmethod
+    def most_bytes(self, name: str, info: TensorInfo, level: Level | None) -> int:
+        """No less than what this tensor adds to the files: payload, its header entry, padding."""
+
+    @abstractmethod
+    def fixed_bytes(self, plan: Plan) -> int:
+        """No less than what the files have besides the tensors: `fixed_bytes + sum of most_bytes >= nbytes`."""
+
+    @abstractmethod
+    def load(self, directory: Path) -> object:
+        """What `write` wrote, as a transformers model in evaluation mode, with the weights that its engine has."""
