@@ -12,13 +12,28 @@ import torch
 
 CHANNEL = 0
 TENSOR = -1
+LABEL = r"(?:-(g[1-9]\d*|channel|tensor))?"  # of a group, within a label; `named_group` understands it
+
+
+def named_group(text: str | None, default: int) -> int:
+    """What LABEL's match means."""
+    if text is None:
+        return default
+    return {"channel": CHANNEL, "tensor": TENSOR}[text] if text[0] != "g" else int(text[1:])
+
+
+def group_name(group: int, default: int) -> str:
+    """The shortest text with that meaning."""
+    if group == default:
+        return ""
+    return {CHANNEL: "-channel", TENSOR: "-tensor"}.get(group, f"-g{group}")
 
 
 def grouped(weight: torch.Tensor, group: int) -> torch.Tensor:
     """A view of a matrix (out, in) whose last dimension is a group: (out, in / group, group), or (1, 1, out * in)."""
     if group == TENSOR:
         return weight.reshape(1, 1, -1)
-    return weight.unflatten(1, (-1, group or weight.shape[1]))
+    return weight.reshape(len(weight), -1, group or weight.shape[1])
 
 
 def grouped_columns(columns: torch.Tensor, group: int, rows: int) -> torch.Tensor:
@@ -55,7 +70,7 @@ def aligned(
         return values, list(parts)
     last = first + values.shape[1]
     if first % group == 0 and last % group == 0:
-        return values.unflatten(1, (-1, group)), [part[:, first // group : last // group, None] for part in parts]
+        return values.reshape(len(values), -1, group), [part[:, first // group : last // group, None] for part in parts]
     if first // group == (last - 1) // group:
         return values, [part[:, first // group, None] for part in parts]
     index = torch.arange(first, last, device=values.device) // group

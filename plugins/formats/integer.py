@@ -13,11 +13,25 @@ from ...core.contracts import Format, Grid
 from ...core.errors import ConfigurationError, did_you_mean
 from ...core.quantized_tensor import QuantizedTensor
 from . import min_max
-from .groups import CHANNEL, TENSOR, group_count, group_misfit, grouped, stored
+from .groups import (
+    LABEL,
+    TENSOR,
+    group_count,
+    group_misfit,
+    group_name,
+    grouped,
+    grouped_columns,
+    named_group,
+    stored,
+)
 from .integer_grid import IntegerGrid, spread
+from .integer_search import Uniform, Zeros
+from .neuqi import near_optimal
+from .shrinking import chunks, least_shrunk, relative
 
-_LABEL = re.compile(r"int(\d)(?:-(g\d+|channel|tensor))?(-asym|-float)?$")
+_LABEL = re.compile(rf"int(\d+){LABEL}(-asym|-float)?$")
 DEFAULT_GROUP = 128
+SEARCHES = ("minmax", "mse", "neuqi")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,16 +68,12 @@ class IntegerFormat(Format):
         width, groups, zeros = match.groups()
         if not 1 <= int(width) <= 8:
             raise ConfigurationError(f"the format {label!r}: integers have 1 to 8 bits")
-        group = {None: DEFAULT_GROUP, "channel": CHANNEL, "tensor": TENSOR}.get(groups)
-        group = int(groups[1:]) if group is None else group
-        if groups == f"g{group}" and group < 1:
-            raise ConfigurationError(f"the format {label!r}: a group has at least one weight; -channel is a row")
-        return cls(int(width), group, zeros is None, zeros == "-float")
+        return cls(int(width), named_group(groups, DEFAULT_GROUP), zeros is None, zeros == "-float")
 
     @property
     def label(self) -> str:
         """See `Format.label`."""
-        groups = {DEFAULT_GROUP: "", CHANNEL: "-channel", TENSOR: "-tensor"}.get(self.group, f"-g{self.group}")
+        groups = group_name(self.group, DEFAULT_GROUP)
         return f"int{self.width}{groups}{'' if self.symmetric else '-float' if self.real else '-asym'}"
 
     @property
@@ -99,22 +109,52 @@ class IntegerFormat(Format):
         search: str = "minmax",
         dtype: torch.dtype = torch.bfloat16,
     ) -> Grid:
-        """See `Format.fit`."""
+        """See `Format.fit`.
+
+        `mse` shrinks the clip range (`shrinking`), then fits scales by least squares; `neuqi` goes on from there to
+        near-optimal zero points (`neuqi`), where there are any.
+        """
         misfit = self.misfit(tuple(weight.shape))
         if misfit is not None:
             raise ConfigurationError(f"a matrix of shape {list(weight.shape)} cannot be {self.label}: {misfit}")
-        low, high = grouped(weight, self.group).aminmax(dim=-1)
+        if search not in SEARCHES:
+            raise ConfigurationError(f"{self.label} has no search {search!r}. {did_you_mean(search, SEARCHES)}")
+        groups = grouped(weight, self.group)
         if search == "minmax":
-            return self.grid(*self.plain(low, high, dtype))
-        raise ConfigurationError(f"{self.label} has no search {search!r}. {did_you_mean(search, ['minmax'])}")
+            return self.grid(*self.plain(*groups.aminmax(dim=-1), dtype))
+        counts = grouped_columns(relative(importance, weight.shape[1], weight.device), self.group, weight.shape[0])
+        found = [self._search(groups[rows], counts, search, dtype) for rows in chunks(groups)]
+        scale, zero = (torch.cat(pieces) for pieces in zip(*found, strict=True))
+        return self.grid(scale.to(dtype), None if self.symmetric else zero if self.real else zero.to(torch.int8))
+
+    def _search(
+        self, weight: torch.Tensor, importance: torch.Tensor, search: str, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        groups = Uniform(weight, importance, self.width, self._zeros, dtype)
+        low, high = weight.aminmax(dim=-1)
+
+        def clipped(factor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            scale, zero = self.plain(low * factor, high * factor, dtype)
+            zero = torch.full_like(low, self._middle) if zero is None else zero.float()
+            return groups.storable(scale.float(), zero)
+
+        found = groups.refit(*clipped(least_shrunk(lambda factor: groups.loss(*clipped(factor)), low)))
+        return near_optimal(groups, *found) if search == "neuqi" and not self.symmetric else found
+
+    @property
+    def _zeros(self) -> Zeros:
+        return "fixed" if self.symmetric else "real" if self.real else "whole"
+
+    @property
+    def _middle(self) -> float:
+        return -0.5 if self.symmetric and self.width == 1 else 0.0
 
     def grid(self, scale: torch.Tensor, zero: torch.Tensor | None) -> IntegerGrid:
         """The grid with these scales and zero points, shape (out, groups), in the dtypes they are stored in."""
         parts = {"scale": stored(scale, self.group)}
         if zero is not None:
             parts["zero"] = stored(zero.to(torch.float16) if self.real else zero, self.group)
-        middle = -0.5 if self.symmetric and self.width == 1 else 0.0
-        return IntegerGrid(parts, self.group, -(2 ** (self.width - 1)), 2 ** (self.width - 1) - 1, middle)
+        return IntegerGrid(parts, self.group, -(2 ** (self.width - 1)), 2 ** (self.width - 1) - 1, self._middle)
 
     def plain(
         self, low: torch.Tensor, high: torch.Tensor, dtype: torch.dtype

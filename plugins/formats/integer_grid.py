@@ -29,6 +29,12 @@ class IntegerGrid(Grid):
         self.group, self.low, self.high, self.middle = group, low, high, middle
         self._wide = [part.float() for part in parts.values()]
 
+    def spacing(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scales and zero points, float32, shape (groups of a row, rows)."""
+        scale, *zeros = (part.T if part.dim() == 2 else part.expand(1, rows) for part in self._wide)
+        zero = zeros[0] if zeros else torch.full_like(scale, self.middle)
+        return scale.contiguous(), zero.contiguous()
+
     def round(self, values: torch.Tensor, first: int = 0) -> torch.Tensor:
         """See `Grid.round`."""
         seen, (scale, *zeros) = aligned(values, self._wide, self.group, first)
