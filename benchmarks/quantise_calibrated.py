@@ -61,7 +61,7 @@ def _gptq_row(weight: torch.Tensor, form: IntegerFormat, gram: torch.Tensor) -> 
         float((ours - theirs).abs().max()),
         seconds,
         reference_seconds,
-        f"proxy loss {losses[0] / losses[1] - 1:+.4%} of the reference's; rtn has {losses[2] / losses[1]:.2f} times it; "
+        f"proxy loss {losses[0] / losses[1] - 1:+.4%} from the reference; rtn: {losses[2] / losses[1]:.2f} times it; "
         f"{(ours != theirs).float().mean():.2%} of weights differ",
     )
 

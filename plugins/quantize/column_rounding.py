@@ -23,6 +23,19 @@ class ColumnChoice(ABC):
     def begin(self, first: int, values: torch.Tensor) -> None:  # noqa: B027  (most have nothing to prepare)
         """Told the values of the block that starts at column `first`, shape (n, out), before any of it is rounded."""
 
+    def round_block(
+        self, first: int, columns: torch.Tensor, values: torch.Tensor, shares: torch.Tensor, errors: torch.Tensor
+    ) -> bool:
+        """Rounds a whole block at once, if it knows how; else returns False and has done nothing.
+
+        Args:
+            columns, values: of the block, shape (n, out), without and with the errors of the columns before it; the
+                latter may be written into.
+            shares: shape (n, n), of the error of column i that column j takes.
+            errors: to be written, shape (n, out).
+        """
+        return False
+
     @abstractmethod
     def choose(self, column: int, values: torch.Tensor) -> torch.Tensor:
         """What these values, float32, shape (out,), become: also float32, one of the values that can be stored."""
@@ -46,7 +59,13 @@ def round_columns(columns: torch.Tensor, factor: torch.Tensor, choice: ColumnCho
         values = columns[first : first + block]
         if first:
             values = torch.addmm(values, shares[:first, first : first + block].T, errors[:first])
+        else:
+            values = values.clone()
+        last = first + len(values)
         choice.begin(first, values)
+        own = shares[first:last, first:last]
+        if choice.round_block(first, columns[first:last], values, own, errors[first:last]):
+            continue
         for number, column in enumerate(range(first, first + len(values))):
             before = errors[first:column]
             value = (
@@ -88,6 +107,13 @@ def triangular_factor(gram: torch.Tensor, damping: float) -> torch.Tensor:
     raise MaterialiseError(
         "the second moments of a layer's inputs are not positive semidefinite; gather the calibration statistics again"
     )
+
+
+def order_of(gram: torch.Tensor, act_order: bool) -> torch.Tensor:
+    """In which order columns are rounded: as they come, or in falling order of their inputs' mean square."""
+    if act_order:
+        return gram.diagonal().argsort(descending=True, stable=True)
+    return torch.arange(len(gram), device=gram.device)
 
 
 def in_order(

@@ -11,7 +11,7 @@ from ...core.contracts import Calibration, Format, Quantizer
 from ...core.errors import MaterialiseError
 from ...core.quantized_tensor import QuantizedTensor
 from .column_choices import OnGrid, OnGroups
-from .column_rounding import check_gram, in_order, round_columns
+from .column_rounding import check_gram, in_order, order_of, round_columns
 
 Options = Mapping[str, float | int | bool | str]
 
@@ -64,7 +64,7 @@ def gptq(
     """
     gram = check_gram(gram, weight)
     static, act_order = bool(options["static_groups"]), bool(options["act_order"])
-    order = gram.diagonal().argsort(descending=True, stable=True) if act_order else torch.arange(len(gram))
+    order = order_of(gram, act_order)
     columns, factor = in_order(weight, gram, order, float(options["damping"]))
     if static:
         choice = OnGrid(format.fit(weight, gram.diagonal(), search, dtype), order)

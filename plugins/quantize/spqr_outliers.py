@@ -1,0 +1,99 @@
+"""Which weights SpQR keeps apart: those whose rounding would cost the layer's outputs too much."""
+
+from __future__ import annotations
+
+import torch
+
+from ...core.contracts import Grid
+from ..formats.groups import grouped
+from .column_choices import OnGrid
+
+
+def without_outliers(
+    weight: torch.Tensor, costs: torch.Tensor, group: int, width: int, limit: float, room: int
+) -> torch.Tensor:
+    """The weight, likely outliers replaced by the mean of the others of their group: what scales are fitted to.
+
+    A weight is a likely outlier if the group's error falls by more than `limit` when the weight is left out: by its own
+    error, unless it is the smallest or the largest, when the range shrinks too (Dettmers et al., 2023, algorithm 1).
+
+    Args:
+        weight: float32, shape (out, in).
+        costs: what a squared error costs in each column, shape (in,).
+        room: most outliers; of more, those count that the error falls most by.
+    """
+    groups = grouped(weight, group)
+    cost = costs.reshape(1, -1, group)
+    own = _errors(groups, groups, cost, width)
+    whole = own.sum(dim=-1, keepdim=True)
+    gains = own.clone()
+    for place in (groups.argmin(dim=-1, keepdim=True), groups.argmax(dim=-1, keepdim=True)):
+        others = torch.ones_like(groups).scatter_(-1, place, 0)
+        mean = (groups * others).sum(dim=-1, keepdim=True) / (group - 1)
+        left = torch.where(others > 0, groups, mean)  # inside the others' range: it does not widen it
+        rest = (_errors(groups, left, cost, width) * others).sum(dim=-1, keepdim=True)
+        gains.scatter_(-1, place, whole - rest)
+    likely = gains > within_room(gains, limit, room)
+    others = (~likely).float()
+    mean = (groups * others).sum(dim=-1, keepdim=True) / others.sum(dim=-1, keepdim=True).clamp_min(1)
+    return torch.where(likely, mean, groups).flatten(1)
+
+
+def within_room(costs: torch.Tensor, limit: float, room: int) -> float:
+    """The limit, raised so that at most `room` of the costs are above it."""
+    if room >= costs.numel():
+        return limit
+    return max(limit, float(costs.flatten().kthvalue(costs.numel() - room).values))
+
+
+class KeepingOutliers(OnGrid):
+    """A grid, but for weights whose rounding costs more than `limit`: these stay as they are, in bfloat16.
+
+    Attributes:
+        costs: of the errors of all weights, (in, out), columns in the order that they are rounded in.
+    """
+
+    def __init__(self, grid: Grid, order: torch.Tensor, factors: torch.Tensor, limit: float, room: int) -> None:
+        """`factors` are what errors are multiplied by, for each column in order; `room` is for so many outliers."""
+        super().__init__(grid, order)
+        self._factors: list[float] = factors.tolist()
+        self._limit, self._room = limit, room
+        self._found: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self.costs: list[torch.Tensor] = []
+
+    def choose(self, column: int, values: torch.Tensor) -> torch.Tensor:
+        """See `ColumnChoice.choose`."""
+        rounded = super().choose(column, values)
+        costs = ((values - rounded) * self._factors[column]).square_()
+        self.costs.append(costs)
+        rows = (costs > self._limit).nonzero()[:, 0]
+        if len(rows) > self._room:
+            rows = rows[costs[rows].argsort(descending=True, stable=True)[: self._room]]
+        if len(rows):
+            kept = values[rows].bfloat16()
+            self._room -= len(rows)
+            self._found.append((rows, torch.full_like(rows, self._columns[column]), kept))
+            rounded = rounded.index_copy(0, rows, kept.float())
+        return rounded
+
+    def round_block(self, *_: object) -> bool:
+        """See `ColumnChoice.round_block`: outliers are looked for column by column."""
+        return False
+
+    def outliers(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Rows, columns (in the weight's own order) and values of what was kept; empty if nothing was."""
+        if not self._found:
+            nothing = torch.empty(0, dtype=torch.long)
+            return nothing, nothing, torch.empty(0, dtype=torch.bfloat16)
+        rows, columns, values = (torch.cat(part) for part in zip(*self._found, strict=True))
+        return rows, columns, values
+
+
+def _errors(values: torch.Tensor, fitted: torch.Tensor, cost: torch.Tensor, width: int) -> torch.Tensor:
+    """What rounding costs each of the values, with scales (not quantised) from the range of `fitted`, and 0."""
+    low, high = fitted.aminmax(dim=-1, keepdim=True)
+    low, high = low.clamp_max(0), high.clamp_min(0)
+    scale = (high - low) / (2**width - 1)
+    scale = torch.where(scale > 0, scale, 1)
+    rounded = ((values - low) / scale).round_().clamp_(0, 2**width - 1).mul_(scale).add_(low)
+    return (values - rounded).square_().mul_(cost)
