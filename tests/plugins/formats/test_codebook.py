@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from heterosis.core.errors import ConfigurationError
 from heterosis.core.quantization.level import format_of
 from heterosis.core.quantized_tensor import QuantizedTensor
 from heterosis.plugins.formats.codebook import CodebookFormat, levels
 from heterosis.plugins.formats.dynamic_map import dequantize_blockwise, dynamic_map, quantize_blockwise
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 LABELS = ["nf4", "nf4-dq", "fp4", "fp4-dq", "nf4-b128", "fp4-b32-dq"]
 DTYPES = [torch.bfloat16, torch.float16, torch.float32]
@@ -26,8 +25,8 @@ def a_weight(dtype: torch.dtype = torch.bfloat16, rows: int = 192, columns: int 
 
 
 def quantized(label: str, weight: torch.Tensor, search: str = "minmax") -> QuantizedTensor:
-    format = format_of(label)
-    return format.encode(format.fit(weight.float(), search=search, dtype=weight.dtype), weight.float())
+    form = format_of(label)
+    return form.encode(form.fit(weight.float(), search=search, dtype=weight.dtype), weight.float())
 
 
 def bits(tensor: torch.Tensor) -> torch.Tensor:
@@ -40,16 +39,16 @@ def test_codes_scales_and_values_are_those_of_bitsandbytes(label: str, dtype: to
     library = pytest.importorskip("bitsandbytes.functional")
     weight = a_weight(dtype)
     ours = quantized(label, weight)
-    format = ours.format
-    assert isinstance(format, CodebookFormat)
+    form = ours.format
+    assert isinstance(form, CodebookFormat)
     packed, state = library.quantize_4bit(
-        weight, quant_type=format.kind, blocksize=format.block, compress_statistics=format.double
+        weight, quant_type=form.kind, blocksize=form.block, compress_statistics=form.double
     )
-    stored = format.stored(ours, dtype)
+    stored = form.stored(ours, dtype)
     assert torch.equal(stored[""], packed)
     assert torch.equal(stored[".absmax"], state.absmax)
     assert torch.equal(stored[".quant_map"], state.code)
-    if format.double:
+    if form.double:
         assert torch.equal(stored[".nested_absmax"], state.state2.absmax)
         assert torch.equal(stored[".nested_quant_map"], state.state2.code)
         assert torch.equal(ours.parts["nested_offset"], state.offset)
@@ -127,9 +126,9 @@ def test_searched_scales_have_no_larger_error() -> None:
     weight = a_weight(torch.float32)
     importance = torch.rand(weight.shape[1], generator=torch.Generator().manual_seed(1))
     for label in ("nf4", "fp4-b128"):
-        format = format_of(label)
+        form = format_of(label)
         errors = {
-            search: ((format.fit(weight, importance, search).nearest(weight) - weight) ** 2 * importance).sum().item()
+            search: ((form.fit(weight, importance, search).nearest(weight) - weight) ** 2 * importance).sum().item()
             for search in ("minmax", "mse")
         }
         assert errors["mse"] < 0.95 * errors["minmax"]
