@@ -130,7 +130,7 @@ class IntegerFormat(Format):
     def _search(
         self, weight: torch.Tensor, importance: torch.Tensor, search: str, dtype: torch.dtype
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        groups = Uniform(weight, importance, self.width, self._zeros, dtype)
+        groups = self.uniform(weight, importance, dtype)
         low, high = weight.aminmax(dim=-1)
 
         def clipped(factor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -141,9 +141,10 @@ class IntegerFormat(Format):
         found = groups.refit(*clipped(least_shrunk(lambda factor: groups.loss(*clipped(factor)), low)))
         return near_optimal(groups, *found) if search == "neuqi" and not self.symmetric else found
 
-    @property
-    def _zeros(self) -> Zeros:
-        return "fixed" if self.symmetric else "real" if self.real else "whole"
+    def uniform(self, weight: torch.Tensor, importance: torch.Tensor, dtype: torch.dtype) -> Uniform:
+        """Groups of weights, shape (rows, groups, size), for which scales and zero points are looked for."""
+        zeros: Zeros = "fixed" if self.symmetric else "real" if self.real else "whole"
+        return Uniform(weight, importance, self.width, zeros, dtype)
 
     @property
     def _middle(self) -> float:

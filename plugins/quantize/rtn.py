@@ -9,6 +9,7 @@ import torch
 
 from ...core.contracts import Calibration, Format, Quantizer
 from ...core.quantized_tensor import QuantizedTensor
+from .numbers import finite, importance_of
 
 
 class RoundToNearest(Quantizer):
@@ -25,6 +26,6 @@ class RoundToNearest(Quantizer):
         options: Mapping[str, float | int | bool | str],
     ) -> QuantizedTensor:
         """See `Quantizer.quantize`."""
-        importance = None if calibration is None else calibration.importance
-        plain = weight.float()
+        plain = finite(weight)
+        importance = importance_of(calibration, weight)
         return format.encode(format.fit(plain, importance, str(options["search"]), weight.dtype), plain)
