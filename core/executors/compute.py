@@ -23,8 +23,13 @@ def compute_merged(tensor: TensorPlan, operands: Operands) -> torch.Tensor:
 
 def compute_quantized(tensor: TensorPlan, operands: Operands) -> QuantizedTensor:
     """A planned weight, merged and quantised, on the CPU: what an exporter packs. Raises as `compute` does."""
-    assert tensor.quantize is not None
-    return quantize(tensor.name, tensor.quantize, compute_merged(tensor, operands), operands)
+    step = tensor.quantize
+    assert step is not None
+    merged = compute_merged(tensor, operands)
+    found: list[QuantizedTensor] = []
+    # in a thread as `compute_all` does it: with another number of threads, torch might round otherwise
+    in_threads(lambda weight: found.append(quantize(tensor.name, step, weight, operands)), [merged])
+    return found[0]
 
 
 def compute(tensor: TensorPlan, operands: Operands) -> torch.Tensor:
@@ -65,8 +70,11 @@ def compute_all(
             job.begin()
         else:
             job.run()
-            quantize_into(job.tensor, job.target, operands)
-            done(job.tensor)
+            finish(job)
+
+    def finish(job: Job) -> None:
+        quantize_into(job.tensor, job.target, operands)
+        done(job.tensor)
 
     in_threads(begin_or_run, [*large, *small])
     for job in large:
@@ -74,8 +82,7 @@ def compute_all(
             in_threads(job.run_rows, job.blocks())
         else:
             job.run()
-        quantize_into(job.tensor, job.target, operands)
-        done(job.tensor)
+    in_threads(finish, large)
 
 
 def _on_device(jobs: Sequence[Job], operands: Operands, done: Callable[[TensorPlan], None]) -> None:

@@ -15,13 +15,12 @@ import torch
 
 from ..errors import ConfigurationError, StorageError
 from ..plan import Plan, TensorPlan
-from .compute import compute
+from .encoding import Encoding
 from .model_card import model_card
 from .operands import Operands
 from .safetensors_writer import SafetensorsWriter
+from .shards import DEFAULT_SHARD_BYTES, shard_index, shard_name, shards
 from .tokenizer import write_tokenizer
-
-DEFAULT_SHARD_BYTES = 5_000_000_000
 
 
 def write_model(
@@ -29,6 +28,7 @@ def write_model(
     directory: Path,
     shard_bytes: int = DEFAULT_SHARD_BYTES,
     progress: Callable[[int, int], None] = lambda _done, _whole: None,
+    encoding: Encoding | None = None,
 ) -> None:
     """Writes weights, config, tokenizer, `recipe.yaml` and a model card; peak memory is a few tensors.
 
@@ -37,6 +37,7 @@ def write_model(
     Args:
         shard_bytes: a shard is closed before it would grow beyond this.
         progress: called with tensors written and tensors in all.
+        encoding: how tensors are stored; the default is as transformers has them.
 
     Raises:
         ConfigurationError: `directory` exists and is not an empty folder.
@@ -45,25 +46,30 @@ def write_model(
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigurationError(f"{directory} exists already; choose another folder or remove it")
-    with _whole_or_nothing(directory) as partial:
-        shards = _shards(plan, shard_bytes)
+    encoding = encoding or Encoding()
+    with whole_folder(directory) as partial:
+        files = shards(plan, encoding, shard_bytes)
         operands = Operands(plan.sources)
         done = 0
-        for number, shard in enumerate(shards, start=1):
-            with SafetensorsWriter(
-                partial / _shard_name(number, len(shards)), [(t.name, t.info) for t in shard]
-            ) as file:
-                for tensor in shard:
-                    file.write(tensor.name, compute(tensor, operands))
+        for number, shard in enumerate(files, start=1):
+            with SafetensorsWriter(partial / shard_name(number, len(files)), shard.layout) as file:
+                for tensor in shard.tensors:
+                    for (name, _), part in zip(encoding.layout(tensor), encoding.encode(tensor, operands), strict=True):
+                        file.write(name, part)
                     _release(plan, tensor)
                     done += 1
                     progress(done, len(plan.tensors))
-        if len(shards) > 1:
-            _write_json(partial / "model.safetensors.index.json", _index(plan, shards))
-        _write_json(partial / "config.json", _config(plan))
-        write_tokenizer(plan, partial)
-        (partial / "recipe.yaml").write_text(plan.recipe.to_yaml(), encoding="utf-8")
-        (partial / "README.md").write_text(model_card(plan, directory.name), encoding="utf-8")
+        if len(files) > 1:
+            _write_json(partial / "model.safetensors.index.json", shard_index(files))
+        _write_json(partial / "config.json", {**_config(plan), **encoding.config(plan)})
+        write_companions(plan, partial, directory.name, sum(shard.nbytes for shard in files))
+
+
+def write_companions(plan: Plan, folder: Path, title: str, weight_bytes: int) -> None:
+    """Writes what goes with every model: its tokenizer, `recipe.yaml` and a model card."""
+    write_tokenizer(plan, folder)
+    (folder / "recipe.yaml").write_text(plan.recipe.to_yaml(), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(plan, title, weight_bytes), encoding="utf-8")
 
 
 def _release(plan: Plan, tensor: TensorPlan) -> None:
@@ -75,7 +81,12 @@ def _release(plan: Plan, tensor: TensorPlan) -> None:
 
 
 @contextmanager
-def _whole_or_nothing(directory: Path) -> Iterator[Path]:
+def whole_folder(directory: Path) -> Iterator[Path]:
+    """A new folder beside `directory`, which it is renamed to if the block ends well, and removed if not.
+
+    Raises:
+        StorageError: the disk is full, or refuses.
+    """
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
@@ -105,33 +116,6 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _shards(plan: Plan, shard_bytes: int) -> list[list[TensorPlan]]:
-    shards: list[list[TensorPlan]] = [[]]
-    filled = 0
-    for tensor in plan.tensors:
-        if shards[-1] and filled + tensor.info.nbytes > shard_bytes:
-            shards.append([])
-            filled = 0
-        shards[-1].append(tensor)
-        filled += tensor.info.nbytes
-    return shards
-
-
-def _shard_name(number: int, count: int) -> str:
-    return "model.safetensors" if count == 1 else f"model-{number:05d}-of-{count:05d}.safetensors"
-
-
-def _index(plan: Plan, shards: list[list[TensorPlan]]) -> dict[str, Any]:
-    return {
-        "metadata": {"total_size": sum(tensor.info.nbytes for tensor in plan.tensors)},
-        "weight_map": {
-            tensor.name: _shard_name(number, len(shards))
-            for number, shard in enumerate(shards, start=1)
-            for tensor in shard
-        },
-    }
 
 
 def _config(plan: Plan) -> dict[str, Any]:

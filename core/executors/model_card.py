@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from ..plan import Plan
-from .meta import costs
 
 
-def model_card(plan: Plan, title: str) -> str:
+def model_card(plan: Plan, title: str, weight_bytes: int) -> str:
     """A Hugging Face model card (Markdown with a YAML head) that holds the recipe and the sources' fingerprints."""
-    cost = costs(plan)
+    parameters = sum(tensor.info.elements for tensor in plan.tensors)
     sources = "\n".join(
         f"| `{_in_a_cell(reference)}` | `{plan.sources[reference].fingerprint[:16]}` |"
         for reference in plan.recipe.references
@@ -19,7 +18,7 @@ tags: [merge, heterosis]
 ---
 # {title}
 
-{cost.parameters:,} parameters, {cost.bytes:,} bytes, merged with `{plan.recipe.merge_method}` by Heterosis from
+{parameters:,} parameters, {weight_bytes:,} bytes, merged with `{plan.recipe.merge_method}` by Heterosis from
 
 | checkpoint | fingerprint (SHA-256) |
 |---|---|

@@ -8,7 +8,7 @@ from functools import cache
 from .. import registry
 from ..contracts.format import Format
 from ..contracts.quantizer import Quantizer
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, PluginError
 
 DEFAULT_QUANTIZER = "rtn"
 UNQUANTIZED = "none"
@@ -60,7 +60,11 @@ def format_of(label: str) -> Format:
     """
     patterns = []
     for name in registry.names("formats"):
-        family: type[Format] = registry.load("formats", name)
+        try:
+            family: type[Format] = registry.load("formats", name)
+        except PluginError as error:  # it may be another's that is meant
+            patterns.append(f"({error})")
+            continue
         found = family.parse(label)
         if found is not None:
             return found

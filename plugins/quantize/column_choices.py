@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from ...core.contracts import Format, Grid
 from ...core.errors import MaterialiseError
+from ..formats.integer_grid import IntegerGrid
 from .column_rounding import ColumnChoice
+from .uniform_kernel import round_block
 
 
 class OnGrid(ColumnChoice):
@@ -16,6 +19,7 @@ class OnGrid(ColumnChoice):
         self.grid = grid
         self._columns: list[int] = order.tolist()
         self._codes: list[torch.Tensor] = []
+        self._spacing: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def choose(self, column: int, values: torch.Tensor) -> torch.Tensor:
         """See `ColumnChoice.choose`."""
@@ -23,6 +27,24 @@ class OnGrid(ColumnChoice):
         codes = self.grid.round(values[:, None], place)
         self._codes.append(codes[:, 0])
         return self.grid.values(codes, place)[:, 0]
+
+    def round_block(
+        self, first: int, columns: torch.Tensor, values: torch.Tensor, shares: torch.Tensor, errors: torch.Tensor
+    ) -> bool:
+        """See `ColumnChoice.round_block`: on the CPU, for evenly spaced values."""
+        if not isinstance(self.grid, IntegerGrid) or columns.device.type != "cpu":
+            return False
+        if self._spacing is None:
+            self._spacing = self.grid.spacing(columns.shape[1])
+        scales, zeros = self._spacing
+        last = first + len(columns)
+        places = torch.tensor(self._columns[first:last])
+        groups = places // self.grid.group if self.grid.group > 0 else torch.zeros_like(places)
+        codes = torch.empty(columns.shape, dtype=torch.int8)
+        arrays = [part.numpy() for part in (columns, values, shares.contiguous(), scales, zeros, groups)]
+        round_block(*arrays, np.float32(self.grid.low), np.float32(self.grid.high), errors.numpy(), codes.numpy())
+        self._codes += list(codes)
+        return True
 
     def codes(self) -> torch.Tensor:
         """What was chosen, shape (out, in), in the weight's own order."""
