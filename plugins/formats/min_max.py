@@ -13,6 +13,8 @@ def symmetric_scale(low: torch.Tensor, high: torch.Tensor, width: int) -> torch.
         width: bits of a code.
     """
     magnitude = torch.maximum(low.clamp(max=0).abs(), high.clamp(min=0))
+    if width == 1:  # which has no code for zero, so that a group of zeros wants the smallest step
+        return (magnitude * 2).clamp(min=torch.finfo(magnitude.dtype).tiny)
     return nonzero(magnitude / ((2**width - 1) / 2))
 
 

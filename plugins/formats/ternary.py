@@ -83,8 +83,10 @@ class BinaryFormat(ScaledFormat):
         """See `ScaledFormat.scale`."""
         size = weight.abs()
         if search == "minmax":
-            return size.mean(dim=-1).to(dtype)
-        return ((size * importance).sum(-1) / importance.expand_as(size).sum(-1)).to(dtype)
+            found = size.mean(dim=-1)
+        else:
+            found = (size * importance).sum(-1) / importance.expand_as(size).sum(-1)
+        return found.to(dtype).clamp(min=torch.finfo(dtype).tiny)  # zeros have no code, and want the smallest scale
 
 
 def least_squares(size: torch.Tensor, importance: torch.Tensor) -> torch.Tensor:

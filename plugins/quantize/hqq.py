@@ -51,7 +51,8 @@ class Hqq(Quantizer):
         assert isinstance(format, IntegerFormat)
         plain = finite(weight)
         groups = grouped(plain, format.group)
-        settings = Settings(*(float(options[name]) for name in ("p", "beta", "kappa")), int(options["iterations"]))
+        p, beta, kappa = (float(options[name]) for name in ("p", "beta", "kappa"))
+        settings = Settings(p, beta, kappa, int(options["iterations"]))
         found = [_fit(groups[rows], format, weight.dtype, settings) for rows in chunks(groups)]
         scale, zero = (torch.cat(pieces) for pieces in zip(*found, strict=True))
         return format.encode(format.grid(scale, zero), plain)
