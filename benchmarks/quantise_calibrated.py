@@ -43,7 +43,7 @@ def second_moments(inputs: int) -> torch.Tensor:
     mixing += torch.randn(inputs, 8, generator=random) @ torch.randn(8, inputs, generator=random) / 8 / inputs**0.5
     mixing *= torch.exp(torch.randn(inputs, generator=random))
     drawn = torch.randn(TOKENS * inputs, inputs, generator=random) @ mixing
-    return drawn.T @ drawn / len(drawn)
+    return torch.mm(drawn.T, drawn) / len(drawn)
 
 
 def _gptq_row(weight: torch.Tensor, form: IntegerFormat, gram: torch.Tensor) -> Row:
@@ -78,9 +78,10 @@ def _of_llm_compressor(weight: torch.Tensor, form: IntegerFormat, gram: torch.Te
     )
     settings = QuantizationArgs(num_bits=form.width, symmetric=form.symmetric, actorder="static", **strategy)
     stacked = (weight[None].clone(), gram[None].clone(), scale[None], zero[None])
+    found: torch.Tensor
     found, _, fell_back = quantize_weight(*stacked, global_scale=None, quant_args=settings)
     assert not fell_back.any(), "llm-compressor rounded to nearest"
-    return found[0]
+    return found.squeeze(0)
 
 
 def _timed(run: Callable[[], torch.Tensor], times: int = 2) -> tuple[torch.Tensor, float]:

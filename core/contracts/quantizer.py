@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 
+from ..quantization.activations import ActivationRounding
 from ..quantized_tensor import QuantizedTensor
 from .format import Format
 
@@ -67,3 +68,7 @@ class Quantizer(ABC):
         Raises:
             MaterialiseError: it cannot be done with these numbers (calibration that is not finite, for example).
         """
+
+    def activations(self, tensor: QuantizedTensor) -> ActivationRounding | None:
+        """How the inputs of a layer with this weight, which it quantised, are to be rounded; None: not at all."""
+        return None

@@ -1,0 +1,74 @@
+"""Linear layers of a resident model that round their inputs as a quantised engine would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+
+from ..errors import MaterialiseError
+from ..quantization.activations import ActivationRounding
+
+
+class ActivationHooks:
+    """Installs the rounding of activations, and takes it out again.
+
+    The product is then taken in float32, so that nothing but the rounding is added to it, and given back in the dtype
+    of the inputs.
+
+    Args:
+        model: whose modules are meant; it is changed in place.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._model = model
+        self._installed: dict[str, ActivationRounding] = {}
+
+    @property
+    def installed(self) -> Mapping[str, ActivationRounding]:
+        """What is in place now, by the modules' names."""
+        return dict(self._installed)
+
+    def set(self, wanted: Mapping[str, ActivationRounding | None]) -> None:
+        """Makes these roundings, and no others, be in place; those that are already stay untouched.
+
+        Args:
+            wanted: by a linear module's name in the model (`model.layers.0.mlp.up_proj`); None: not rounded.
+
+        Raises:
+            MaterialiseError: the model has no linear layer of that name; nothing is changed then.
+        """
+        chosen = {name: rounding for name, rounding in wanted.items() if rounding is not None}
+        modules = {name: self._linear(name) for name in {*chosen, *self._installed}}
+        for name, module in modules.items():
+            if chosen.get(name) == self._installed.get(name):
+                continue
+            if name in self._installed:
+                del module.forward
+                del self._installed[name]
+            if name in chosen:
+                module.forward = partial(_rounded_linear, module, chosen[name])  # type: ignore[method-assign]
+                self._installed[name] = chosen[name]
+
+    def clear(self) -> None:
+        """Takes all out."""
+        self.set({})
+
+    def _linear(self, name: str) -> torch.nn.Linear:
+        try:
+            module = self._model.get_submodule(name)
+        except AttributeError:
+            module = None
+        if not isinstance(module, torch.nn.Linear):
+            raise MaterialiseError(
+                f"the inputs of {name!r} cannot be rounded: the model has no linear layer of that name; quantise it by "
+                "a method that leaves activations alone"
+            )
+        return module
+
+
+def _rounded_linear(module: torch.nn.Linear, rounding: ActivationRounding, inputs: torch.Tensor) -> torch.Tensor:
+    bias = None if module.bias is None else module.bias.float()
+    rounded = rounding.apply(inputs).to(module.weight.device)
+    return torch.nn.functional.linear(rounded, module.weight.float(), bias).to(inputs.dtype)
