@@ -131,7 +131,7 @@ def _cases(subject: Subject) -> Iterator[tuple[Format, torch.Tensor, Calibration
         shape = next(shape for shape in SHAPES if form.misfit(shape) is None)
         for dtype in DTYPES:
             weight = draw(shape).to(dtype)
-            inputs = draw((3 * shape[1], shape[1]), seed=8) * torch.linspace(1, 30, shape[1])
+            inputs = draw((3 * shape[1], shape[1]), seed=8) * torch.linspace(1, 3, shape[1])
             calibration = Calibration(inputs.T @ inputs / len(inputs), inputs.abs().amax(0))
             yield form, weight, calibration
             if not subject.quantizer.needs_calibration:

@@ -12,6 +12,7 @@ from ...core.errors import MaterialiseError
 from ...core.quantized_tensor import QuantizedTensor
 from .column_choices import OnGrid, OnGroups
 from .column_rounding import check_gram, in_order, order_of, round_columns
+from .numbers import finite
 
 Options = Mapping[str, float | int | bool | str]
 
@@ -40,7 +41,7 @@ class Gptq(Quantizer):
     ) -> QuantizedTensor:
         """See `Quantizer.quantize`."""
         assert calibration is not None
-        return gptq(weight.float(), format, calibration.gram, options, str(options["search"]), weight.dtype)
+        return gptq(finite(weight), format, calibration.gram, options, str(options["search"]), weight.dtype)
 
 
 def gptq(

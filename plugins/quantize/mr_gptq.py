@@ -11,6 +11,7 @@ from ...core.quantized_tensor import QuantizedTensor
 from ..formats.hadamard import HadamardFormat
 from .column_rounding import check_gram
 from .gptq import OPTIONS, Options, gptq
+from .numbers import finite
 
 
 class MrGptq(Quantizer):
@@ -43,5 +44,5 @@ class MrGptq(Quantizer):
         assert calibration is not None
         gram = format.turned_gram(check_gram(calibration.gram, weight))
         search = str(options["search"])
-        found = gptq(format.turned(weight.float()), format.inner, gram, options, search, weight.dtype)
+        found = gptq(format.turned(finite(weight)), format.inner, gram, options, search, weight.dtype)
         return QuantizedTensor(format, found.shape, found.codes, found.parts)

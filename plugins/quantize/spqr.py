@@ -11,6 +11,7 @@ from ...core.contracts import Calibration, Format, Quantizer
 from ...core.quantized_tensor import QuantizedTensor
 from ..formats.spqr import SpqrFormat, sparse_parts
 from .column_rounding import check_gram, in_order, order_of, round_columns
+from .numbers import finite
 from .spqr_outliers import KeepingOutliers, within_room, without_outliers
 
 
@@ -47,7 +48,7 @@ class Spqr(Quantizer):
         """See `Quantizer.quantize`."""
         assert calibration is not None
         assert isinstance(format, SpqrFormat)
-        plain = weight.float()
+        plain = finite(weight)
         gram = check_gram(calibration.gram, plain)
         order = order_of(gram, bool(options["act_order"]))
         columns, factor = in_order(plain, gram, order, float(options["damping"]))
