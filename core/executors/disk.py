@@ -44,8 +44,6 @@ def write_model(
         StorageError: the disk is full, or refuses.
         MaterialiseError: a tensor is not finite.
     """
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise ConfigurationError(f"{directory} exists already; choose another folder or remove it")
     encoding = encoding or Encoding()
     with whole_folder(directory) as partial:
         files = shards(plan, encoding, shard_bytes)
@@ -56,12 +54,12 @@ def write_model(
                 for tensor in shard.tensors:
                     for (name, _), part in zip(encoding.layout(tensor), encoding.encode(tensor, operands), strict=True):
                         file.write(name, part)
-                    _release(plan, tensor)
+                    release(plan, tensor)
                     done += 1
                     progress(done, len(plan.tensors))
         if len(files) > 1:
-            _write_json(partial / "model.safetensors.index.json", shard_index(files))
-        _write_json(partial / "config.json", {**_config(plan), **encoding.config(plan)})
+            write_json(partial / "model.safetensors.index.json", shard_index(files))
+        write_json(partial / "config.json", {**model_config(plan), **encoding.config(plan)})
         write_companions(plan, partial, directory.name, sum(shard.nbytes for shard in files))
 
 
@@ -72,8 +70,8 @@ def write_companions(plan: Plan, folder: Path, title: str, weight_bytes: int) ->
     (folder / "README.md").write_text(model_card(plan, title, weight_bytes), encoding="utf-8")
 
 
-def _release(plan: Plan, tensor: TensorPlan) -> None:
-    """What was read of mapped files would otherwise count as this process's memory until they are closed."""
+def release(plan: Plan, tensor: TensorPlan) -> None:
+    """Gives back what was read of mapped files, which would count as this process's memory until they are closed."""
     for step in tensor.steps:
         for operand in (step.base, *step.sources):
             if operand is not None:
@@ -85,8 +83,11 @@ def whole_folder(directory: Path) -> Iterator[Path]:
     """A new folder beside `directory`, which it is renamed to if the block ends well, and removed if not.
 
     Raises:
+        ConfigurationError: `directory` exists and is not an empty folder.
         StorageError: the disk is full, or refuses.
     """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ConfigurationError(f"{directory} exists already; choose another folder or remove it")
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
@@ -118,12 +119,14 @@ def _umask() -> int:
     return mask
 
 
-def _config(plan: Plan) -> dict[str, Any]:
+def model_config(plan: Plan) -> dict[str, Any]:
+    """Content of config.json: the plan's, with the dtype that most weights have."""
     config = {key: value for key, value in plan.config.items() if key not in ("torch_dtype", "auto_map")}
     floating = [tensor.info for tensor in plan.tensors if tensor.info.dtype.is_floating_point]
     largest = max(floating, key=lambda info: info.elements).dtype if floating else torch.float32
     return {**config, "dtype": str(largest).removeprefix("torch.")}
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON as people read it."""
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

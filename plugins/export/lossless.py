@@ -35,8 +35,8 @@ def packed(tensor: torch.Tensor) -> dict[str, torch.Tensor]:
     """The parts of a bfloat16 tensor.
 
     `exponents`: uint8, the codes of each run, the first bit of a byte the highest; `signs_and_mantissas`: uint8, of the
-    tensor's shape, the sign the highest bit; `code_lengths`: uint8, shape (256,), see `huffman`; `run_bytes`: uint16 (as
-    int16), the bytes that each run takes in `exponents`.
+    tensor's shape, the sign the highest bit; `code_lengths`: uint8, shape (256,), see `huffman`; `run_bytes`: int16,
+    how many bytes of `exponents` each run takes.
 
     Raises:
         ValueError: the tensor is not bfloat16.
@@ -59,8 +59,15 @@ def packed(tensor: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def unpacked(parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """The tensor that was packed, bit for bit."""
+    """The tensor that was packed, bit for bit.
+
+    Raises:
+        ValueError: the parts are not of one tensor.
+    """
     rest = parts["signs_and_mantissas"]
+    runs = parts["run_bytes"]
+    if len(runs) != -(-rest.numel() // RUN) or int(runs.sum()) != parts["exponents"].numel():
+        raise ValueError("the runs do not add up to the exponents that are there")
     exponents = torch.from_numpy(_decoded(parts, rest.numel())).view(rest.shape).to(torch.int16)
     wide = rest.to(torch.int16)
     return ((wide & 0x80) << 8 | exponents << 7 | wide & 0x7F).view(torch.bfloat16)

@@ -46,7 +46,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(planned, folder, monkeypatch):
         write_model(planned(TIES), folder / "out")
 
 
-@pytest.mark.parametrize("name", ["_config", "write_tokenizer", "model_card", "_sync"])
+@pytest.mark.parametrize("name", ["model_config", "write_tokenizer", "model_card", "_sync"])
 def test_a_disk_that_fills_up_late_is_told_too(planned, folder, monkeypatch, name):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
