@@ -25,7 +25,7 @@ UNITS = ["bits", "bytes", "memory"]
 def budgets(draw):
     """Level genes of a random architecture under a random budget that something keeps, and the plan."""
     plan = draw(architectures())
-    labels = draw(st.lists(st.sampled_from(LEVELS), min_size=1, unique=True)) + ["int5-channel"]
+    labels = [*draw(st.lists(st.sampled_from(LEVELS), min_size=1, unique=True)), "int5-channel"]
     rest = {
         "levels": labels,
         "groups": draw(st.sampled_from(["layers:1", "layers:2", "model"])),
