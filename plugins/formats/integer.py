@@ -31,7 +31,6 @@ from .shrinking import chunks, least_shrunk, relative
 
 _LABEL = re.compile(rf"int(\d+){LABEL}(-asym|-float)?$")
 DEFAULT_GROUP = 128
-SEARCHES = ("minmax", "mse", "neuqi")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,6 +56,7 @@ class IntegerFormat(Format):
     real: bool = False
 
     family: ClassVar[str] = "integer"
+    searches: ClassVar[tuple[str, ...]] = ("minmax", "mse", "neuqi")
     pattern: ClassVar[str] = "int4 (groups of 128), int3-g64, int8-channel, int4-g128-asym, int2-g64-float"
 
     @classmethod
@@ -117,8 +117,8 @@ class IntegerFormat(Format):
         misfit = self.misfit(tuple(weight.shape))
         if misfit is not None:
             raise ConfigurationError(f"a matrix of shape {list(weight.shape)} cannot be {self.label}: {misfit}")
-        if search not in SEARCHES:
-            raise ConfigurationError(f"{self.label} has no search {search!r}. {did_you_mean(search, SEARCHES)}")
+        if search not in self.searches:
+            raise ConfigurationError(f"{self.label} has no search {search!r}. {did_you_mean(search, self.searches)}")
         groups = grouped(weight, self.group)
         if search == "minmax":
             return self.grid(*self.plain(*groups.aminmax(dim=-1), dtype))

@@ -123,6 +123,9 @@ class SparseFormat(Format):
         misfit = self.misfit(tuple(weight.shape))
         if misfit is not None:
             raise ConfigurationError(f"a matrix of shape {list(weight.shape)} cannot be {self.label}: {misfit}")
+        searches = IntegerFormat(8).searches
+        if search not in searches:
+            raise ConfigurationError(f"{self.label} has no search {search!r}. {did_you_mean(search, searches)}")
         mask = kept(weight, importance)
         inner = None if self.inner is None else self.inner.fit(weight * mask, importance, search, dtype)
         return SparseGrid(mask, inner)

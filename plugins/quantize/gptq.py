@@ -10,6 +10,7 @@ import torch
 from ...core.contracts import Calibration, Format, Quantizer
 from ...core.errors import MaterialiseError
 from ...core.quantized_tensor import QuantizedTensor
+from ..formats.hadamard import HadamardFormat
 from .column_choices import OnGrid, OnGroups
 from .column_rounding import check_gram, in_order, order_of, round_columns
 from .numbers import finite
@@ -31,6 +32,12 @@ class Gptq(Quantizer):
     needs_calibration = True
     options: ClassVar[Options] = OPTIONS
     source = "https://arxiv.org/abs/2210.17323"
+
+    def misfit(self, format: Format) -> str | None:  # noqa: A002
+        """See `Quantizer.misfit`."""
+        if isinstance(format, HadamardFormat):
+            return f"gptq goes column by column, and turned blocks are whole; write mr_gptq:{format.label}"
+        return None
 
     def quantize(
         self,
