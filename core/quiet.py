@@ -12,19 +12,23 @@ _OWN_TQDM = ("transformers.modeling_gguf_pytorch_utils",)
 
 
 @contextmanager
-def no_progress_bars() -> Iterator[None]:
-    """No bar of transformers is drawn in this block; afterwards the user's settings hold again."""
+def no_progress_bars(*modules: str) -> Iterator[None]:
+    """No bar of transformers is drawn in this block; afterwards the user's settings hold again.
+
+    Args:
+        modules: names of more modules that draw bars with tqdm.
+    """
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
     from transformers.utils import logging
 
     if not logging.is_progress_bar_enabled():
-        with _no_bars_of_their_own():
+        with _no_bars_of_their_own(*modules):
             yield
         return
     hub_disabled = are_progress_bars_disabled()  # transformers switches the hub's bars together with its own
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        with _no_bars_of_their_own():
+        with _no_bars_of_their_own(*modules):
             yield
     finally:
         logging.enable_progress_bar()  # type: ignore[no-untyped-call]
@@ -33,9 +37,9 @@ def no_progress_bars() -> Iterator[None]:
 
 
 @contextmanager
-def _no_bars_of_their_own() -> Iterator[None]:
+def _no_bars_of_their_own(*names: str) -> Iterator[None]:
     drawn: list[tuple[Any, Any]] = []
-    for name in _OWN_TQDM:
+    for name in (*_OWN_TQDM, *names):
         with suppress(ImportError, AttributeError):  # another version may have moved it
             module = import_module(name)
             drawn.append((module, module.tqdm))

@@ -60,7 +60,7 @@ def write_model(
         if len(files) > 1:
             write_json(partial / "model.safetensors.index.json", shard_index(files))
         write_json(partial / "config.json", {**model_config(plan), **encoding.config(plan)})
-        write_companions(plan, partial, directory.name, sum(shard.nbytes for shard in files))
+        write_companions(plan, partial, directory.name, sum(shard.payload for shard in files))
 
 
 def write_companions(plan: Plan, folder: Path, title: str, weight_bytes: int) -> None:

@@ -19,7 +19,7 @@ _FAR = 10**13
 
 
 def header(tensors: Sequence[tuple[str, TensorInfo]]) -> bytes:
-    """What comes before the tensors: the length of the rest as 8 bytes (little-endian), then JSON padded with spaces."""
+    """What comes before the tensors: the length of the rest (8 bytes, little-endian), then JSON padded with spaces."""
     content: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, info in tensors:

@@ -1,0 +1,150 @@
+"""Exporter `compressed-tensors`: quantised weights for transformers and vLLM, a scheme of its own for each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from ...core.checkpoints.base import TensorInfo
+from ...core.contracts.target import QuantizingExporter
+from ...core.embeddings import is_input_embedding, is_output_embedding
+from ...core.executors import write_model
+from ...core.executors.compute import compute_quantized
+from ...core.executors.encoding import Encoding
+from ...core.executors.operands import Operands
+from ...core.executors.shards import file_bytes, most_file_bytes, most_tensor_bytes
+from ...core.plan import Plan, TensorPlan
+from ...core.quantization.groups import EMBEDDING, EXPERTS, HEAD, Group
+from ...core.quantization.level import Level
+from .compressed_tensors_loading import decompressed
+from .compressed_tensors_schemes import Layout, Scheme, scheme_of
+
+_MIXED = "mixed-precision"
+
+
+class CompressedTensorsExporter(QuantizingExporter):
+    """Weights in safetensors, `quantization_config` in config.json; the rest as the exporter `safetensors` has it."""
+
+    name = "compressed-tensors"
+    exact = True
+    formats: ClassVar[tuple[str, ...]] = (
+        *(f"int{width}{group}{zeros}" for width in range(2, 9) for group in ("", "-g64", "-g32", "-channel")
+          for zeros in ("", "-asym")),
+        *("nvfp4", "mxfp4", "mxfp8", "fp8_e4m3"),
+    )  # fmt: skip
+
+    def write(self, plan: Plan, directory: Path) -> None:
+        """See `Exporter.write`."""
+        write_model(plan, directory, encoding=_Compressed())
+
+    def refuses(self, level: Level | None, group: Group, info: TensorInfo) -> str | None:
+        """See `QuantizingExporter.refuses`."""
+        if level is None:
+            return None
+        misfit = level.format.misfit(info.shape)
+        if misfit is not None:
+            return misfit
+        if group.kind in (EMBEDDING, HEAD):
+            return f"vLLM reads no quantised {group.kind}, which may be tied to the other; leave it as it is"
+        if group.kind == EXPERTS:
+            return "transformers joins a layer's experts, and reads no packed ones of several widths; leave them"
+        scheme = scheme_of(level.format)
+        if isinstance(scheme, str):
+            return scheme
+        if scheme.needs_bfloat16 and info.dtype != torch.bfloat16:
+            name = str(info.dtype).removeprefix("torch.")
+            return (
+                f"its {level.format.label} weights come out as bfloat16, and the model is {name}; set dtype: bfloat16"
+            )
+        return None
+
+    def refuses_source(self, config: dict[str, object]) -> str | None:
+        """See `QuantizingExporter.refuses_source`."""
+        kind = config.get("model_type")
+        if config.get("is_encoder_decoder"):
+            return f"{kind} is an encoder with a decoder"
+        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+        return None if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES else f"transformers has no language model {kind!r}"
+
+    def nbytes(self, plan: Plan) -> int:
+        """See `QuantizingExporter.nbytes`."""
+        return file_bytes(plan, _Compressed())
+
+    def most_bytes(self, name: str, info: TensorInfo, level: Level | None) -> int:
+        """See `QuantizingExporter.most_bytes`."""
+        return most_tensor_bytes(_layout(name, info, level))
+
+    def fixed_bytes(self, plan: Plan) -> int:
+        """See `QuantizingExporter.fixed_bytes`."""
+        return most_file_bytes(plan)
+
+    def load(self, directory: Path) -> object:
+        """See `QuantizingExporter.load`. transformers would decompress the weights at the first forward pass."""
+        return decompressed(directory)
+
+
+class _Compressed(Encoding):
+    def layout(self, tensor: TensorPlan) -> Layout:
+        return _layout(tensor.name, tensor.info, tensor.level)
+
+    def encode(self, tensor: TensorPlan, operands: Operands) -> Sequence[torch.Tensor]:
+        if tensor.level is None:
+            return super().encode(tensor, operands)
+        return _scheme(tensor.level).pack(compute_quantized(tensor, operands), tensor.info.dtype)
+
+    def config(self, plan: Plan) -> Mapping[str, Any]:
+        targets: dict[Scheme, list[str]] = {}
+        for tensor in plan.tensors:
+            if tensor.level is not None:
+                targets.setdefault(_scheme(tensor.level), []).append(_module(tensor.name))
+        return {"quantization_config": _quantization_config(targets, _ignored(plan))} if targets else {}
+
+
+def _quantization_config(targets: Mapping[Scheme, list[str]], ignored: list[str]) -> dict[str, Any]:
+    import compressed_tensors
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationConfig, QuantizationScheme
+
+    kinds = {scheme.compression for scheme in targets}
+    config = QuantizationConfig(
+        config_groups={
+            f"group_{number}": QuantizationScheme(
+                targets=modules, weights=QuantizationArgs(**scheme.arguments()), format=scheme.compression
+            )
+            for number, (scheme, modules) in enumerate(targets.items())
+        },
+        format=kinds.pop() if len(kinds) == 1 else _MIXED,
+        quantization_status="compressed",
+        ignore=ignored,
+    )
+    return {"version": compressed_tensors.__version__, **config.model_dump(mode="json")}
+
+
+def _ignored(plan: Plan) -> list[str]:
+    """Linear layers that are not quantised: vLLM wants each to be a target, or named here. The output may be tied."""
+    found = [
+        _module(tensor.name)
+        for tensor in plan.tensors
+        if len(tensor.info.shape) == 2 and tensor.level is None and tensor.name.endswith(".weight")
+        if not is_input_embedding(tensor.name)
+    ]
+    return found if any(map(is_output_embedding, (f"{name}.weight" for name in found))) else [*found, "lm_head"]
+
+
+def _layout(name: str, info: TensorInfo, level: Level | None) -> Layout:
+    if level is None:
+        return [(name, info)]
+    return [(f"{_module(name)}.{part}", stored) for part, stored in _scheme(level).layout(info)]
+
+
+def _scheme(level: Level) -> Scheme:
+    scheme = scheme_of(level.format)
+    assert isinstance(scheme, Scheme)
+    return scheme
+
+
+def _module(name: str) -> str:
+    return name.removesuffix(".weight")
