@@ -12,12 +12,10 @@ from typing import Any
 import gguf
 import numpy as np
 import torch
-
 from heterosis.core.quantization.level import format_of
 from heterosis.plugins.formats.gguf_blocks import BLOCKS
 from heterosis.plugins.formats.gguf_format import GgufFormat
 from heterosis.plugins.formats.gguf_k import SUPERBLOCKS
-
 from quantise_rows import Row
 
 REPEATS = 3
