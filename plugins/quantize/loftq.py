@@ -1,4 +1,4 @@
-"""Quantiser `loftq`: a low-rank product beside the codes takes back what rounding did to the outputs (Li et al., 2023)."""
+"""Quantiser `loftq`: a low-rank product beside the codes takes back what rounding did to outputs (Li et al., 2023)."""
 
 from __future__ import annotations
 

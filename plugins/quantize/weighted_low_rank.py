@@ -12,7 +12,7 @@ def closest(error: torch.Tensor, factor: torch.Tensor | None, rank: int) -> tupl
     """left (out, rank) and right (rank, in) for which |(error - left right) R|_F is least.
 
     In the space where inputs are white, error R, that is the truncated singular value decomposition (Eckart & Young).
-    Leading directions of large matrices are found by subspace iteration (Halko et al., 2011), always from the same start.
+    Of large matrices, leading directions are found by subspace iteration (Halko et al., 2011), always from one start.
 
     Args:
         error: float32, shape (out, in).
