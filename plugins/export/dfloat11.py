@@ -102,7 +102,7 @@ def read_dfloat11(directory: Path) -> dict[str, torch.Tensor]:
     index = read_json(directory / INDEX)
     found: dict[str, torch.Tensor] = {}
     try:
-        stored = {}
+        stored: dict[str, torch.Tensor] = {}
         for file in sorted(set(index["files"].values())):
             with safe_open(directory / file, framework="pt") as opened:
                 stored |= {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (no mapping)

@@ -16,6 +16,7 @@ from .bitsandbytes_layout import stored, stored_bytes
 from .block_search import check_fit, largest_of_blocks, least_error
 from .dynamic_map import dequantize_blockwise, quantize_blockwise
 from .groups import aligned, group_misfit
+from .tables import count_below, look_up
 
 _LABEL = re.compile(r"(nf4|fp4)(?:-b(\d+))?(-dq)?$")
 _BLOCKS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -38,13 +39,13 @@ def levels(kind: str) -> torch.Tensor:
 
 
 @cache
-def _boundaries(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _boundaries(kind: str) -> tuple[list[float], torch.Tensor]:
     """The middles between neighbours, and the code of each stretch between two."""
     values = levels(kind)
     # Of FP4's two zeros bitsandbytes takes the one with code 0 for what lies below 0, the other for what lies above.
     order = torch.argsort(values, stable=True)
     middles = (values[order[:-1]] + values[order[1:]]) / 2
-    return middles, order.to(torch.uint8)
+    return middles.tolist(), order.to(torch.uint8)
 
 
 class CodebookGrid(Grid):
@@ -63,7 +64,8 @@ class CodebookGrid(Grid):
         """See `Grid.round`."""
         middles, order = _boundaries(self._kind)
         seen, (inverse,) = aligned(values, [self._inverse], self._block, first)
-        return order[torch.bucketize(seen * inverse, middles, out_int32=True)].reshape(values.shape)
+        places = count_below(seen * inverse, middles).reshape(values.shape)
+        return places if self._kind == "nf4" else look_up(order, places)
 
     def values(self, codes: torch.Tensor, first: int = 0) -> torch.Tensor:
         """See `Grid.values`."""
@@ -73,7 +75,7 @@ class CodebookGrid(Grid):
 def spread(codes: torch.Tensor, scales: torch.Tensor, kind: str, block: int, first: int = 0) -> torch.Tensor:
     """Levels times scales, float32: of columns from `first` on."""
     seen, (scale,) = aligned(codes, [scales], block, first)
-    return (levels(kind)[seen.int()] * scale).reshape(codes.shape)
+    return (look_up(levels(kind), seen) * scale).reshape(codes.shape)
 
 
 def effective_scales(parts: dict[str, torch.Tensor], shape: tuple[int, ...]) -> torch.Tensor:

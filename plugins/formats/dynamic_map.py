@@ -40,7 +40,7 @@ def quantize_blockwise(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     Args:
         values: float32, shape (n,).
     """
-    blocks = torch.nn.functional.pad(values, (0, -len(values) % BLOCK)).unflatten(0, (-1, BLOCK))
+    blocks = torch.nn.functional.pad(values, (0, -len(values) % BLOCK)).reshape(-1, BLOCK)
     largest = blocks.abs().amax(1)
     scaled = (blocks * (1 / largest.clamp_min(1e-38))[:, None]).clamp_(-1, 1)
     bins = ((scaled + 1) * ((_BINS - 1) / 2) + 0.5).to(torch.int32)

@@ -9,6 +9,8 @@ from functools import cache
 
 import torch
 
+from .tables import count_below, look_up
+
 LARGEST = 6.0
 _MAGNITUDES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 
@@ -20,13 +22,13 @@ def values() -> torch.Tensor:
 
 
 @cache
-def _upper_ends(ties_to_even: bool) -> torch.Tensor:
+def _upper_ends(ties_to_even: bool) -> list[float]:
     """The largest number that each magnitude but the last stands for."""
     magnitudes = torch.tensor(_MAGNITUDES)
     middles = (magnitudes[:-1] + magnitudes[1:]) / 2
     if ties_to_even:
         middles[1::2] = torch.nextafter(middles[1::2], torch.zeros(()))
-    return middles
+    return middles.tolist()  # type: ignore[no-any-return]
 
 
 def encode(numbers: torch.Tensor, ties_to_even: bool) -> torch.Tensor:
@@ -36,6 +38,11 @@ def encode(numbers: torch.Tensor, ties_to_even: bool) -> torch.Tensor:
         ties_to_even: a number in the middle of two goes to the even code, and what rounds to 0 keeps its sign
             (compressed-tensors); otherwise it goes towards 0, and there is no negative 0 (ggml).
     """
-    codes = torch.bucketize(numbers.abs(), _upper_ends(ties_to_even), out_int32=True).to(torch.uint8)
+    codes = count_below(numbers.abs(), _upper_ends(ties_to_even))
     negative = numbers < 0 if ties_to_even else (numbers < 0) & (codes > 0)
-    return codes | negative.to(torch.uint8) << 3
+    return codes.add_(negative.view(torch.uint8), alpha=8)
+
+
+def decode(codes: torch.Tensor) -> torch.Tensor:
+    """The values, float32."""
+    return look_up(values(), codes)

@@ -38,7 +38,7 @@ class Nvfp4Grid(Grid):
     def values(self, codes: torch.Tensor, first: int = 0) -> torch.Tensor:
         """See `Grid.values`."""
         seen, (scales,) = aligned(codes, [self._scales], BLOCK, first)
-        return (e2m1.values()[seen.int()] * scales).reshape(codes.shape)
+        return (e2m1.decode(seen) * scales).reshape(codes.shape)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
