@@ -13,7 +13,7 @@ _TOKENS_OF_A_PASS = 32
 """How many tokens cost about as much as there being one more forward pass."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """The tensors of one forward pass; B trees, L nodes in the largest, N nodes with edges, E edges in all.
 

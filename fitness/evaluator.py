@@ -26,6 +26,7 @@ from ..core.study_spec import StudySpec
 from .device_memory import peak_bytes, reset_peak, with_less_memory
 from .item_sets import StagedItems, load_items
 from .population import Population
+from .references import MERGE, prepare_references, reference_recipe
 from .transformers_model import TransformersModel
 
 ItemIds: TypeAlias = Mapping[str, Sequence[str]]
@@ -39,7 +40,7 @@ class Evaluation:
     Attributes:
         scores: for each task, one response in [0, 1] for each of the items asked, in order.
         measured: the tasks' own figures and the objectives', by name and label; empty if only some items were asked.
-        seconds: wall-clock seconds to `merge` (build the candidate) and to `score` it.
+        seconds: wall-clock seconds to `merge` (build the candidate, and ask what it is compared with) and to `score` it.
         peak_bytes: the most device memory that it took, where the device tells.
     """
 
@@ -71,6 +72,7 @@ class Evaluator:
         self.items: Mapping[Stage, Mapping[str, StagedItems]] = {
             stage: {name: groups[stage] for name, groups in staged.items() if stage in groups} for stage in STAGES
         }
+        self._check_references()
 
     def asked(self, stage: Stage, ids: ItemIds | None) -> Mapping[str, StagedItems]:
         """By task, the stage's items with these ids, or all of them.
@@ -85,6 +87,18 @@ class Evaluator:
             if name not in staged:
                 raise ConfigurationError(f"no {stage} items of the task {name!r}. {did_you_mean(name, staged)}")
         return {name: staged[name].take(of_task) for name, of_task in ids.items()}
+
+    def compared(self, recipe: Recipe, stage: Stage, ids: ItemIds | None = None) -> dict[str, Recipe]:
+        """How the models are built that a candidate is compared with, by the tasks that do.
+
+        Raises:
+            ConfigurationError: the space has no such reference.
+        """
+        return {
+            name: reference_recipe(group.task.reference, recipe, self.spec.space)
+            for name, group in self.asked(stage, ids).items()
+            if group.task.reference is not None
+        }
 
     @property
     def computes_together(self) -> bool:
@@ -102,10 +116,11 @@ class Evaluator:
             EvaluationError: the scores are not finite, or a task broke its contract.
         """
         started = time.perf_counter()
-        planned = plan(recipe, self.spec.space.checkpoints)
+        planned, asked = plan(recipe, self.spec.space.checkpoints), self.asked(stage, ids)
+        prepare_references(recipe, asked, self.spec.space, self._live, self._model)
         self._live.materialise(planned)
         merged = time.perf_counter()
-        scores = self._scores(self.asked(stage, ids))
+        scores = self._scores(asked)
         seconds = {"merge": merged - started, "score": time.perf_counter() - merged}
         measured = self.measure(recipe, stage, scores, planned) if ids is None else {}
         return Evaluation(scores, measured, seconds, peak_bytes(self._model.model.device))
@@ -196,6 +211,15 @@ class Evaluator:
             if not 0.0 <= score <= 1.0:
                 raise EvaluationError(f"task {name!r} scored item {item.id!r} {score}; a score is between 0 and 1")
         return scores
+
+    def _check_references(self) -> None:
+        known = [MERGE, "base", *self.spec.space.labelled]
+        for groups in self.items.values():
+            for name, group in groups.items():
+                if (reference := group.task.reference) is not None and reference not in known:
+                    raise ConfigurationError(
+                        f"task {name!r}: unknown reference {reference!r}. {did_you_mean(reference, known)}"
+                    )
 
     @cached_property
     def _live(self) -> LiveExecutor:

@@ -15,11 +15,13 @@ class FirstRequest(LanguageModel):
     Attributes:
         choices: what `choice_log_likelihoods` was asked, if that came first.
         texts: what `text_log_likelihoods` was asked, if that came first.
+        compared: what `divergences` was asked, if that came first.
     """
 
     def __init__(self, group: StagedItems) -> None:
         self.choices: tuple[tuple[str, tuple[str, ...]], ...] = ()
         self.texts: tuple[str, ...] = ()
+        self.compared: tuple[tuple[str, ...], str, int] | None = None
         try:
             group.task.score(self, group.items)
         except Exception:  # ours, or whatever a task makes of it
@@ -33,6 +35,11 @@ class FirstRequest(LanguageModel):
     def text_log_likelihoods(self, texts: Sequence[str]) -> NoReturn:
         """Notes the texts."""
         self.texts = tuple(texts)
+        raise _NotedError
+
+    def divergences(self, texts: Sequence[str], reference: str, top: int) -> NoReturn:
+        """Notes the texts and how they are compared."""
+        self.compared = tuple(texts), reference, top
         raise _NotedError
 
     def generate(self, prompts: Sequence[str], max_tokens: int, stop: Sequence[str] = ()) -> NoReturn:

@@ -16,16 +16,27 @@ _CPU_LOGITS, _DEVICE_LOGITS = 1 << 17, 1 << 24
 @torch.inference_mode()
 def edge_log_likelihoods(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """Log-likelihood (natural logarithm) of each edge of the batch: shape (E,), float32, on the model's device."""
+    logits = node_logits(model, batch)
+    normaliser = torch.cat([part.float().logsumexp(-1) for part in in_parts(logits)])
+    return logits[batch.sources, batch.targets].float() - normaliser[batch.sources]
+
+
+@torch.inference_mode()
+def node_logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Logits at each node of the batch that has edges: shape (N, vocabulary), in the model's dtype and on its device."""
     inputs: dict[str, Any] = {"input_ids": batch.tokens, "use_cache": False}
     if batch.visible is not None:
         hidden = torch.full((), torch.finfo(model.dtype).min, dtype=model.dtype, device=batch.visible.device)
         # additive, because eager attention adds whatever it is given
         inputs["attention_mask"] = torch.where(batch.visible, torch.zeros_like(hidden), hidden)
         inputs["position_ids"] = batch.positions
-    logits = logits_at(model, inputs, batch.rows, batch.columns)
+    return logits_at(model, inputs, batch.rows, batch.columns)
+
+
+def in_parts(logits: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The logits in blocks of rows, as many as are best turned into float32 at a time."""
     step = max((_CPU_LOGITS if logits.device.type == "cpu" else _DEVICE_LOGITS) // logits.shape[-1], 1)
-    normaliser = torch.cat([part.float().logsumexp(-1) for part in torch.split(logits, step)])
-    return logits[batch.sources, batch.targets].float() - normaliser[batch.sources]
+    return torch.split(logits, step)
 
 
 def logits_at(

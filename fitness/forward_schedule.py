@@ -9,10 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import PreTrainedModel
 
 from .batch import Batch, even_groups, groups, make_batch
-from .forward import edge_log_likelihoods
 from .token_tree import TokenTree
 
 Tokens: TypeAlias = tuple[int, ...]
@@ -123,20 +121,30 @@ class ForwardSchedule:
         return sum(batch.nbytes for batch in self.batches) + int(self._edges.nbytes)
 
     def run(
-        self, model: PreTrainedModel, enter: Callable[[Sequence[int]], None] = lambda _trees: None
+        self, read: Callable[[Batch], torch.Tensor], enter: Callable[[Sequence[int]], None] = lambda _trees: None
     ) -> npt.NDArray[np.float64]:
-        """Log-likelihood of each sequence's continuation, shape (sequences,).
+        """The sum of what is read at each sequence's edges (`edge_log_likelihoods`, for example), shape (sequences,).
 
         Args:
+            read: gives a figure for each edge of a batch, shape (E,).
             enter: called before each batch with its `members`.
         """
         figures = []
         for batch, members in zip(self.batches, self.members, strict=True):
             enter(members)
-            figures.append(edge_log_likelihoods(model, batch))
+            figures.append(read(batch))
         values = torch.cat(figures).double().cpu().numpy()
         sums: npt.NDArray[np.float64] = np.add.reduceat(values[self._edges], self._starts)
         return sums
+
+    @property
+    def places(self) -> list[torch.Tensor]:
+        """For each batch, where its edges stand among those of all sequences, one sequence after the other.
+
+        Only where no two sequences share an edge: on trees without branches.
+        """
+        order = torch.from_numpy(np.argsort(self._edges))
+        return list(torch.split(order, [len(batch.targets) for batch in self.batches]))
 
 
 def _common(first: Tokens, second: Tokens) -> int:

@@ -57,6 +57,8 @@ class Population:
         Left out are those that are no base plus low-rank changes, those that fail in any way, and all of them if there
         are no two to ask together.
         """
+        if any(group.task.reference is not None for group in items.values()):
+            return {}  # what candidates are compared with may be a model of their own
         members = self._members(recipes) if self._adapters else {}
         if len(members) < 2 or not self._rows.complete:
             return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from .first_request import FirstRequest
+from .forward import edge_log_likelihoods
 from .forward_schedule import Forest, ForwardSchedule, Request, repeated
 from .generation import continue_greedily
 from .low_rank_rows import LowRankRows
@@ -87,7 +89,9 @@ class PopulationModel(TransformersModel):
 
     def _figures(self, schedule: ForwardSchedule) -> npt.NDArray[np.float64]:
         with self._rows.attached():
-            return schedule.run(self.model, self._entering(sum(map(len, schedule.members))))
+            return schedule.run(
+                partial(edge_log_likelihoods, self.model), self._entering(sum(map(len, schedule.members)))
+            )
 
     def _continue(
         self, prompts: Sequence[Sequence[int]], max_tokens: int, stop: tuple[str, ...], room: int

@@ -82,6 +82,10 @@ class _Counting(LanguageModel):
         self.read += sum(counts)
         return [(0.0, count - 1) for count in counts]
 
+    def divergences(self, texts: Sequence[str], reference: str, top: int) -> list[tuple[float, int]]:
+        """Zeros; what the reference reads is not counted."""
+        return self.text_log_likelihoods(texts)
+
     def generate(self, prompts: Sequence[str], max_tokens: int, stop: Sequence[str] = ()) -> list[str]:
         """Empty texts; as many tokens count as written as there may be."""
         for prompt in prompts:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..core.contracts.language_model import LanguageModel
 from ..core.errors import ConfigurationError, EvaluationError
+from .batch import Batch
+from .divergence import Expectations, ExpectationsCache
+from .forward import edge_log_likelihoods, node_logits
 from .forward_schedule import Forest, ForwardSchedule, Request, line_up, plant
 from .generation import continue_greedily
 from .schedule_cache import ScheduleCache
@@ -19,6 +23,7 @@ from .token_cache import TokenCache, short
 from .tree_attention import deepest_tree, reads_trees
 
 _SCHEDULE_BYTES = 256 << 20
+_EXPECTATIONS_BYTES = 256 << 20
 _GENERATION_TOKENS = 2048
 _LEAST_BATCH = 64
 _LOGITS = 1 << 30
@@ -40,12 +45,14 @@ class TransformersModel(LanguageModel):
 
     Attributes:
         answered: called while log-likelihoods are computed, with the share of the call's batches that are, in [0, 1].
+        references: what `divergences` may be asked for, and the identity (see `remember`) of the model that it is now.
 
     Raises:
         ConfigurationError: `batch_tokens` is not positive.
     """
 
     answered: Callable[[float], None]
+    references: Mapping[str, str]
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_tokens: int | None = None
@@ -55,9 +62,11 @@ class TransformersModel(LanguageModel):
         self.model = model
         self.tokenizer = tokenizer
         self.answered = lambda _share: None
+        self.references = {}
         self._batch_tokens = batch_tokens
         self._tokens = TokenCache(model, tokenizer)
         self._schedules = ScheduleCache(_SCHEDULE_BYTES)
+        self._expectations = ExpectationsCache(_EXPECTATIONS_BYTES)
         self._reads_trees: bool | None = None
         model.eval()  # type: ignore[no-untyped-call]
 
@@ -101,18 +110,60 @@ class TransformersModel(LanguageModel):
         Raises:
             EvaluationError: a text is empty or too long, or a figure is not finite.
         """
-        sequences = [self._tokens.prompt(text) for text in texts]
-        for text, sequence in zip(texts, sequences, strict=True):
-            self._tokens.check_length(len(sequence), text)
-        asked = [index for index, sequence in enumerate(sequences) if len(sequence) > 1]
-        answers = [(0.0, 0)] * len(texts)
-        if asked:
-            requests = [(sequences[index][:1], [sequences[index][1:]]) for index in asked]
-            figures = self._run("texts", tuple(texts), lambda: requests)
-            _check_finite(figures, [texts[index] for index in asked])
-            for index, figure in zip(asked, figures.tolist(), strict=True):
-                answers[index] = figure, len(sequences[index]) - 1
-        return answers
+        requests = self._text_requests(texts)
+        figures = self._run("texts", tuple(texts), lambda: list(requests.values())) if requests else np.empty(0)
+        return _of_texts(texts, requests, figures)
+
+    def divergences(self, texts: Sequence[str], reference: str, top: int) -> list[tuple[float, int]]:
+        """For each text: how far the model is from the reference, and its number of tokens after the first.
+
+        See `LanguageModel.divergences`; `remember` must have seen the same texts when the reference was resident.
+
+        Raises:
+            EvaluationError: it has not, or a text is empty or too long, or a figure is not finite.
+        """
+        requests = self._text_requests(texts)
+        if not requests:
+            return [(0.0, 0)] * len(texts)
+        expected = self._expectations.get((self.references.get(reference), tuple(texts), top))
+        if expected is None:
+            raise EvaluationError(
+                f"nothing is known of what the reference {reference!r} expects; in a study, say `merge`, `base` or the "
+                "label of a source"
+            )
+        schedule = self._schedule("texts", tuple(texts), lambda: list(requests.values()), False)
+        places = iter(schedule.places)
+
+        def read(batch: Batch) -> torch.Tensor:
+            part = expected.at(next(places)).to(batch.sources.device)
+            return part.divergence(self._logits(batch))
+
+        return _of_texts(texts, requests, self._read(schedule, read))
+
+    def knows(self, identity: str, texts: Sequence[str], top: int) -> bool:
+        """Whether `remember` has seen these texts, and it is not forgotten."""
+        return self._expectations.get((identity, tuple(texts), top)) is not None
+
+    def remember(self, identity: str, texts: Sequence[str], top: int) -> None:
+        """Keeps what the resident model expects after each token of the texts, for others to be compared with.
+
+        Args:
+            identity: of the resident model; the same means the same weights.
+
+        Raises:
+            EvaluationError: a text is empty or too long.
+        """
+        requests = self._text_requests(texts)
+        if not requests or self.knows(identity, texts, top):
+            return
+        schedule = self._schedule("texts", tuple(texts), lambda: list(requests.values()), False)
+        parts = [Expectations.of(self._logits(batch), top).to(torch.device("cpu")) for batch in schedule.batches]
+        back = torch.argsort(torch.cat(schedule.places))
+        self._expectations.keep((identity, tuple(texts), top), Expectations.joined(parts).at(back))
+
+    def forget(self, kept: int) -> None:
+        """Keeps within memory what `remember` keeps, but for the `kept` that were used last."""
+        self._expectations.shrink(kept)
 
     def generate(self, prompts: Sequence[str], max_tokens: int, stop: Sequence[str] = ()) -> list[str]:
         """Greedy continuation of each prompt: at most `max_tokens` tokens, cut before the first of `stop`.
@@ -134,6 +185,13 @@ class TransformersModel(LanguageModel):
         # a pass that adds one token to each row costs the same for few rows as for many
         room = self._batch_tokens or max(self.batch_tokens, _GENERATION_TOKENS)
         return self._continue(sequences, max_tokens, tuple(stop), room)
+
+    def _text_requests(self, texts: Sequence[str]) -> dict[int, Request]:
+        """By their places among the texts, those that have something to foresee."""
+        sequences = [self._tokens.prompt(text) for text in texts]
+        for text, sequence in zip(texts, sequences, strict=True):
+            self._tokens.check_length(len(sequence), text)
+        return {index: (sequence[:1], [sequence[1:]]) for index, sequence in enumerate(sequences) if len(sequence) > 1}
 
     def _request(self, prompt: str, continuations: Sequence[str]) -> Request:
         start = self._tokens.prompt(prompt)
@@ -167,13 +225,30 @@ class TransformersModel(LanguageModel):
         return ForwardSchedule(forest, device, batch_tokens)
 
     def _figures(self, schedule: ForwardSchedule) -> npt.NDArray[np.float64]:
+        return self._read(schedule, partial(edge_log_likelihoods, self.model))
+
+    def _read(self, schedule: ForwardSchedule, read: Callable[[Batch], torch.Tensor]) -> npt.NDArray[np.float64]:
         done = itertools.count()
-        return schedule.run(self.model, lambda _trees: self.answered(next(done) / len(schedule.batches)))
+        return schedule.run(read, lambda _trees: self.answered(next(done) / len(schedule.batches)))
+
+    def _logits(self, batch: Batch) -> torch.Tensor:
+        """At each edge of the batch; shape (E, vocabulary)."""
+        return node_logits(self.model, batch)[batch.sources]
 
     def _continue(
         self, prompts: Sequence[Sequence[int]], max_tokens: int, stop: tuple[str, ...], room: int
     ) -> list[str]:
         return continue_greedily(self.model, self.tokenizer, prompts, max_tokens, stop, room)
+
+
+def _of_texts(
+    texts: Sequence[str], requests: Mapping[int, Request], figures: npt.NDArray[np.float64]
+) -> list[tuple[float, int]]:
+    _check_finite(figures, [texts[index] for index in requests])
+    answers = [(0.0, 0)] * len(texts)
+    for (index, (_, (rest,))), figure in zip(requests.items(), figures.tolist(), strict=True):
+        answers[index] = figure, len(rest)
+    return answers
 
 
 def _check_finite(figures: npt.NDArray[np.float64], items: Sequence[str]) -> None:

@@ -35,8 +35,14 @@ class EvaluationKeys:
         """
         checkpoints = self._evaluator.spec.space.checkpoints
         references = [*recipe.references, *(need.key for need in all_needs(recipe))]
+        # the merge itself follows from the recipe; any other model that the candidate is compared with does not
+        compared = {
+            name: {"recipe": other.to_dict(), "checkpoints": [checkpoints[one].fingerprint for one in other.references]}
+            for name, other in self._evaluator.compared(recipe, stage, ids).items()
+        }
         return content_hash(
             {
+                **({"compared": compared} if compared else {}),
                 "version": EVALUATOR_VERSION,
                 "recipe": recipe.to_dict(),
                 "checkpoints": {reference: checkpoints[reference].fingerprint for reference in references},

@@ -44,6 +44,11 @@ class RecordingModel(LanguageModel):
         self.asked.extend(("text", text) for text in texts)
         return self._model.text_log_likelihoods(texts)
 
+    def divergences(self, texts: Sequence[str], reference: str, top: int) -> list[tuple[float, int]]:
+        """As the other model."""
+        self.asked.extend(("divergence", text, reference, top) for text in texts)
+        return self._model.divergences(texts, reference, top)
+
 
 def check_task(
     task: str | type[Task], path: str | Path, model: LanguageModel | None = None, at_most: int = 10, **options: Any

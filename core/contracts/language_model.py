@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from ..errors import EvaluationError
+
 
 class LanguageModel(ABC):
     """A resident model with its tokenizer. Log-likelihoods are natural logarithms, summed over tokens."""
@@ -23,3 +25,19 @@ class LanguageModel(ABC):
     @abstractmethod
     def text_log_likelihoods(self, texts: Sequence[str]) -> list[tuple[float, int]]:
         """For each text: log-likelihood of its tokens after the first, and how many those are."""
+
+    def divergences(self, texts: Sequence[str], reference: str, top: int) -> list[tuple[float, int]]:
+        """For each text: how far the model is from another, summed over its tokens after the first; how many those are.
+
+        At each token it is the Kullback-Leibler divergence KL(reference || model) of what the two expect there, in
+        nats, with all tokens but the `top` that the reference expects most counted as one: a lower bound of the
+        divergence over the whole vocabulary, and the same if `top` is that large.
+
+        Args:
+            reference: as `Task.reference` says it.
+            top: at least 1.
+
+        Raises:
+            EvaluationError: the model has nothing to compare with.
+        """
+        raise EvaluationError(f"a {type(self).__name__} has no reference to compare with")

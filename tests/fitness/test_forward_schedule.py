@@ -1,6 +1,9 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from heterosis.fitness.batch import groups
+from heterosis.fitness.forward import edge_log_likelihoods
 from heterosis.fitness.forward_schedule import ForwardSchedule, line_up, plant
 from heterosis.fitness.tree_attention import deepest_tree
 from heterosis.testing.tiny import FAMILIES
@@ -24,7 +27,9 @@ def _alone(alone, model, asked):
 def test_trees_give_what_each_sequence_gives_alone(model_of, alone, family, attention, asked, batch_tokens):
     model = model_of(family, 1, attn_implementation=attention)
     schedule = ForwardSchedule(plant(asked, deepest_tree(model), 1024), model.device, batch_tokens)
-    np.testing.assert_allclose(schedule.run(model), _alone(alone, model, asked), atol=1e-4, rtol=0)
+    np.testing.assert_allclose(
+        schedule.run(partial(edge_log_likelihoods, model)), _alone(alone, model, asked), atol=1e-4, rtol=0
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -34,7 +39,9 @@ def test_chains_give_what_each_sequence_gives_alone(model_of, alone, family, ask
     model = model_of(family, 1)
     schedule = ForwardSchedule(line_up(asked), model.device, batch_tokens)
     assert not schedule.has_branches
-    np.testing.assert_allclose(schedule.run(model), _alone(alone, model, asked), atol=1e-4, rtol=0)
+    np.testing.assert_allclose(
+        schedule.run(partial(edge_log_likelihoods, model)), _alone(alone, model, asked), atol=1e-4, rtol=0
+    )
 
 
 @pytest.mark.parametrize("family", ["gemma3", "mistral"])
@@ -44,7 +51,9 @@ def test_a_sequence_longer_than_the_sliding_window_stands_alone(model_of, alone,
     forest = plant(asked, deepest_tree(model), 1024)
     assert [tree.is_chain for tree in forest.trees].count(False) == 1
     schedule = ForwardSchedule(forest, model.device, 512)
-    np.testing.assert_allclose(schedule.run(model), _alone(alone, model, asked), atol=1e-4, rtol=0)
+    np.testing.assert_allclose(
+        schedule.run(partial(edge_log_likelihoods, model)), _alone(alone, model, asked), atol=1e-4, rtol=0
+    )
 
 
 def test_requests_that_begin_with_the_same_examples_share_them(model_of, alone):
@@ -54,7 +63,7 @@ def test_requests_that_begin_with_the_same_examples_share_them(model_of, alone):
     assert len(forest.trees) == 1
     assert len(forest.trees[0]) == 60 + 10 * 2
     model = model_of("llama", 1)
-    figures = ForwardSchedule(forest, model.device, 512).run(model)
+    figures = ForwardSchedule(forest, model.device, 512).run(partial(edge_log_likelihoods, model))
     np.testing.assert_allclose(figures, _alone(alone, model, asked), atol=1e-4, rtol=0)
 
 
