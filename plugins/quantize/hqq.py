@@ -74,7 +74,7 @@ def _fit(
     """Stored scales and zero points of groups (rows, groups, size)."""
     stored_scale, stored_zero = form.plain(*weight.aminmax(dim=-1), dtype)
     assert stored_zero is not None
-    groups = form.uniform(weight, torch.ones(1), dtype)
+    groups = form.uniform(weight, weight.new_ones(1), dtype)
     scale, plain = groups.storable(stored_scale.float(), stored_zero.float())
     real = half_quadratic(groups, scale, plain, settings)
     chosen, zero, least = scale, plain, _error(groups, scale, plain)
