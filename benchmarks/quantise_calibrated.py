@@ -1,15 +1,21 @@
-"""Calibrated quantisers beside their references: GPTQ's proxy loss against llm-compressor's, on the same grid."""
+"""Calibrated quantisers beside their references: GPTQ's loss against llm-compressor's, and what others make of it.
+
+llm-compressor pins an older transformers: give it an environment of its own, `pip install heterosis[llm-compressor]`.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 import torch
-from heterosis.core.quantization.level import format_of
+from heterosis.core.contracts import Calibration
+from heterosis.core.quantization.level import Level, format_of
 from heterosis.plugins.formats.integer import IntegerFormat
+from heterosis.plugins.formats.llm_int8 import LlmInt8Format
 from heterosis.plugins.quantize.column_rounding import proxy_loss
 from heterosis.plugins.quantize.gptq import OPTIONS, gptq
 
@@ -34,6 +40,12 @@ def rows(weight: torch.Tensor, quick: bool) -> Iterator[Row]:
         if form.misfit(tuple(weight.shape)) is None:
             assert isinstance(form, IntegerFormat)
             yield _gptq_row(wide, form, gram)
+    yield _llm_int8_row(weight)
+    for level in ("spqr:spqr-3b", "quik:quik-4b-o64", "loftq:int3-g64-r16"):
+        parsed = Level.parse(level)
+        assert parsed is not None
+        if parsed.format.misfit(tuple(weight.shape)) is None:
+            yield _row_without_reference(weight, parsed, gram)
 
 
 def second_moments(inputs: int) -> torch.Tensor:
@@ -64,6 +76,38 @@ def _gptq_row(weight: torch.Tensor, form: IntegerFormat, gram: torch.Tensor) -> 
         f"proxy loss {losses[0] / losses[1] - 1:+.4%} from the reference; rtn: {losses[2] / losses[1]:.2f} times it; "
         f"{(ours != theirs).float().mean():.2%} of weights differ",
     )
+
+
+def _llm_int8_row(weight: torch.Tensor) -> Row:
+    form = LlmInt8Format()
+    wide = weight.float()
+    ours, seconds = _timed(lambda: form.encode(form.fit(wide), wide).dequantize(torch.float32))
+    nothing = float("nan")
+    if find_spec("bitsandbytes") is None:
+        return Row("llm_int8:llm-int8", "bitsandbytes is not installed", nothing, seconds, nothing)
+    from bitsandbytes import functional
+
+    def reference() -> torch.Tensor:
+        codes, scales, _ = functional.int8_vectorwise_quant(weight.half())
+        return functional.int8_vectorwise_dequant(codes, scales)
+
+    theirs, reference_seconds = _timed(reference)
+    difference = float((ours - theirs).abs().max())
+    return Row("llm_int8:llm-int8", "bitsandbytes int8_vectorwise_quant", difference, seconds, reference_seconds)
+
+
+def _row_without_reference(weight: torch.Tensor, level: Level, gram: torch.Tensor) -> Row:
+    """Beside plain rounding to integers of as many bits."""
+    calibration = Calibration(gram, gram.diagonal().sqrt())
+    quantise = partial(level.plugin.quantize, weight, level.format, calibration, level.plugin.options)
+    ours, seconds = _timed(lambda: quantise().dequantize(torch.float32))
+    nothing, bits = float("nan"), level.format.bits(tuple(weight.shape))
+    plain = format_of("int4-g64")
+    rounded = plain.encode(plain.fit(weight.float()), weight.float()).dequantize(torch.float32)
+    ratio = proxy_loss(weight, ours, gram) / proxy_loss(weight, rounded, gram)
+    others = plain.bits(tuple(weight.shape))
+    note = f"{bits:.2f} bits, {ratio:.3f} times the proxy loss of rtn:int4-g64 ({others:.2f} bits)"
+    return Row(level.label, "none on a CPU", nothing, seconds, nothing, note)
 
 
 def _of_llm_compressor(weight: torch.Tensor, form: IntegerFormat, gram: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import torch
 
-from ...core.contracts import Format, Grid
+from ...core.contracts import Format
 from ...core.errors import ConfigurationError
 from ...core.quantized_tensor import QuantizedTensor
 from .groups import group_misfit, grouped
@@ -88,7 +88,7 @@ class SpqrFormat(Format):
         importance: torch.Tensor | None = None,
         search: str = "minmax",
         dtype: torch.dtype = torch.bfloat16,
-    ) -> Grid:
+    ) -> SpqrGrid:
         """See `Format.fit`; there is no search but `minmax`, from the smallest to the largest weight of each group, and
         0."""
         misfit = self.misfit(tuple(weight.shape))

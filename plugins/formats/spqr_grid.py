@@ -14,12 +14,17 @@ ROWS = 16
 
 
 class SpqrGrid(Grid):
-    """scale * (code - zero), codes from 0 to 2^width - 1; zeros need not be whole."""
+    """scale * (code - zero), codes from 0 to `highest`, 2^width - 1; zeros need not be whole."""
 
     def __init__(self, parts: dict[str, torch.Tensor], group: int, width: int) -> None:
         self.parts = parts
-        self._group, self._highest = group, 2**width - 1
+        self.group, self.highest = group, 2**width - 1
         self._numbers = [self.number(name, parts) for name in ("scale", "zero")]
+
+    def spacing(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scales and zeros, float32, shape (groups of a row, out)."""
+        scale, zero = (number.T.contiguous() for number in self._numbers)
+        return scale, zero
 
     @staticmethod
     def number(name: str, parts: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -32,12 +37,12 @@ class SpqrGrid(Grid):
 
     def round(self, values: torch.Tensor, first: int = 0) -> torch.Tensor:
         """See `Grid.round`."""
-        seen, (scale, zero) = aligned(values, self._numbers, self._group, first)
-        return (seen / scale).add_(zero).round_().clamp_(0, self._highest).to(torch.uint8).reshape(values.shape)
+        seen, (scale, zero) = aligned(values, self._numbers, self.group, first)
+        return (seen / scale).add_(zero).round_().clamp_(0, self.highest).to(torch.uint8).reshape(values.shape)
 
     def values(self, codes: torch.Tensor, first: int = 0) -> torch.Tensor:
         """See `Grid.values`."""
-        seen, (scale, zero) = aligned(codes, self._numbers, self._group, first)
+        seen, (scale, zero) = aligned(codes, self._numbers, self.group, first)
         return ((seen - zero) * scale).reshape(codes.shape)
 
 

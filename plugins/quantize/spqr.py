@@ -14,6 +14,9 @@ from .column_rounding import check_gram, in_order, order_of, round_columns
 from .numbers import finite
 from .spqr_outliers import KeepingOutliers, within_room, without_outliers
 
+_TRIES = 4
+"""The limit is raised for all but the last: there the first outliers are taken until the room is full."""
+
 
 class Spqr(Quantizer):
     """SpQR. A weight is an outlier if its error costs more than `threshold` * mean_j(var(w_j) / U_jj^2).
@@ -59,13 +62,14 @@ class Spqr(Quantizer):
         room = format.most_outliers(tuple(weight.shape))
         fitted = without_outliers(plain, costs, format.group, format.width, limit, room) if room else plain
         grid = format.fit(fitted, dtype=weight.dtype)
-        for raised in (False, True):
-            choice = KeepingOutliers(grid, order, factors, limit, room)
+        limit = limit if room else float("inf")
+        for tried in range(_TRIES):
+            capped = room if tried == _TRIES - 1 else None
+            choice = KeepingOutliers(grid, order, factors, limit, capped)
             round_columns(columns, factor, choice, int(options["block"]))
-            needed = within_room(torch.stack(choice.costs), limit, room) if room else limit
-            if raised or needed == limit:
+            if len(choice.outliers()[0]) <= room:
                 break
-            limit = needed
+            limit = within_room(torch.stack(choice.costs), limit, room)
         rows, places, values = choice.outliers()
         parts = dict(choice.grid.parts)
         if len(rows):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from ...core.contracts import Grid
 from ..formats.groups import grouped
+from ..formats.spqr_grid import SpqrGrid
 from .column_choices import OnGrid
+from .outlier_kernel import round_but_outliers
 
 
 def without_outliers(
@@ -53,9 +55,13 @@ class KeepingOutliers(OnGrid):
         costs: of the errors of all weights, (in, out), columns in the order that they are rounded in.
     """
 
-    def __init__(self, grid: Grid, order: torch.Tensor, factors: torch.Tensor, limit: float, room: int) -> None:
+    def __init__(
+        self, grid: SpqrGrid, order: torch.Tensor, factors: torch.Tensor, limit: float, room: int | None
+    ) -> None:
         """`factors` are what errors are multiplied by, for each column in order; `room` is for so many outliers."""
         super().__init__(grid, order)
+        self._evenly = grid
+        self._order, self._factor = order, factors
         self._factors: list[float] = factors.tolist()
         self._limit, self._room = limit, room
         self._found: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
@@ -67,18 +73,36 @@ class KeepingOutliers(OnGrid):
         costs = ((values - rounded) * self._factors[column]).square_()
         self.costs.append(costs)
         rows = (costs > self._limit).nonzero()[:, 0]
-        if len(rows) > self._room:
+        if self._room is not None and len(rows) > self._room:
             rows = rows[costs[rows].argsort(descending=True, stable=True)[: self._room]]
         if len(rows):
             kept = values[rows].bfloat16()
-            self._room -= len(rows)
+            self._room = None if self._room is None else self._room - len(rows)
             self._found.append((rows, torch.full_like(rows, self._columns[column]), kept))
             rounded = rounded.index_copy(0, rows, kept.float())
         return rounded
 
-    def round_block(self, *_: object) -> bool:
-        """See `ColumnChoice.round_block`: outliers are looked for column by column."""
-        return False
+    def round_block(
+        self, first: int, columns: torch.Tensor, values: torch.Tensor, shares: torch.Tensor, errors: torch.Tensor
+    ) -> bool:
+        """See `ColumnChoice.round_block`: on the CPU, where the room need not be looked at."""
+        if self._room is not None or columns.device.type != "cpu":
+            return False
+        places = self._order[first : first + len(columns)]
+        factors = self._factor[first : first + len(columns)].contiguous()
+        codes, costs = torch.empty(columns.shape, dtype=torch.uint8), torch.empty(columns.shape)
+        given = (columns, values, shares.contiguous(), *self._evenly.spacing(), places // self._evenly.group)
+        arrays = [part.numpy() for part in given]
+        numbers = [np.float32(self._evenly.highest), factors.numpy(), np.float32(self._limit)]
+        round_but_outliers(*arrays, *numbers, errors.numpy(), codes.numpy(), costs.numpy())
+        self._codes += list(codes)
+        self.costs += list(costs)
+        numbers_in_block, rows = (costs > self._limit).nonzero(as_tuple=True)
+        if len(rows):
+            kept = values[numbers_in_block, rows].bfloat16()
+            errors[numbers_in_block, rows] = columns[numbers_in_block, rows] - kept.float()
+            self._found.append((rows, places[numbers_in_block], kept))
+        return True
 
     def outliers(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Rows, columns (in the weight's own order) and values of what was kept; empty if nothing was."""
