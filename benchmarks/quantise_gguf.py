@@ -1,4 +1,4 @@
-"""Rows of `benchmarks/quantise.py`: GGUF block types beside the `gguf` package and, where it is installed, llama.cpp."""
+"""Rows of `benchmarks/quantise.py`: GGUF block types beside the `gguf` package and llama.cpp where it is installed."""
 
 from __future__ import annotations
 

@@ -49,13 +49,12 @@ class GgufExporter(QuantizingExporter):
             writer = _described(plan, partial / FILE)
             try:
                 for tensor in plan.tensors:
-                    writer.add_tensor_info(
-                        gguf_name(tensor.name),
-                        tensor.info.shape,
-                        np.dtype(np.float32),  # unused: the type below stands in the file
-                        payload_bytes(tensor.info, tensor.level),
-                        GGMLQuantizationType(ggml_type(tensor.info, tensor.level)),
-                    )
+                    kind = ggml_type(tensor.info, tensor.level)
+                    assert kind is not None  # checked above
+                    size = payload_bytes(tensor.info, tensor.level)
+                    stated = np.dtype(np.float32)  # which the type in the file overrules
+                    name = gguf_name(tensor.name)
+                    writer.add_tensor_info(name, tensor.info.shape, stated, size, GGMLQuantizationType(kind))
                 writer.write_header_to_file()
                 writer.write_kv_data_to_file()
                 writer.write_ti_data_to_file()

@@ -64,4 +64,5 @@ def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def _context(config: Mapping[str, Any]) -> int:
     # llama.cpp's llama has no window; within one it makes no difference.
     window = config.get("sliding_window") if config["model_type"] == "mistral" else None
-    return min(config["max_position_embeddings"], window or config["max_position_embeddings"])
+    longest = int(config["max_position_embeddings"])
+    return min(longest, int(window or longest))

@@ -59,12 +59,13 @@ def as_bytes(array: npt.NDArray[Any]) -> Bytes:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).view(np.uint8)
 
 
-def _laid(codes: Bytes, width: int, parts: int, layers: int) -> Bytes:
+def _laid(codes: npt.NDArray[Any], width: int, parts: int, layers: int) -> Bytes:
     """Codes of `width` bits: each of `parts` equal stretches is cut into `layers`, which lie over each other."""
     stacked = codes.reshape(len(codes), parts, layers, -1)
-    return np.bitwise_or.reduce([stacked[:, :, n] << np.uint8(width * n) for n in range(layers)]).reshape(
-        len(codes), -1
-    )
+    laid = np.zeros_like(stacked[:, :, 0], dtype=np.uint8)
+    for number in range(layers):
+        laid |= stacked[:, :, number] << np.uint8(width * number)
+    return laid.reshape(len(codes), -1)
 
 
 def _scales_and_minima(parts: Parts) -> list[Bytes]:

@@ -52,7 +52,7 @@ class BlockFormat(GgufFormat):
 
     def _pack(self, codes: Bytes, parts: Parts) -> list[Bytes]:
         halves = codes.reshape(-1, 2, BLOCK // 2)
-        low = (halves[:, 0] & 15) | (halves[:, 1] << 4)
+        low: Bytes = (halves[:, 0] & np.uint8(15)) | (halves[:, 1] << np.uint8(4))
         high = [np.packbits(codes >> 4, axis=1, bitorder="little")] if self.codes > 16 else []
         return [*(as_bytes(part) for part in parts.values()), *high, low]
 

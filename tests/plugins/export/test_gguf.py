@@ -124,6 +124,6 @@ def test_models_that_engines_would_compute_otherwise_are_refused(exporter, plann
 def test_a_refused_model_leaves_nothing(exporter, planned, tmp_path):
     with pytest.raises(ConfigurationError, match="gemma3_text"):
         exporter.write(planned({}, "gemma3"), tmp_path / "model")
-    with pytest.raises(ConfigurationError, match="gguf has no type for .*int4-g32"):
+    with pytest.raises(ConfigurationError, match=r"gguf has no type for .*int4-g32"):
         exporter.write(planned({"qkv": "int4-g32"}), tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
