@@ -41,8 +41,18 @@ class OnGrid(ColumnChoice):
         places = torch.tensor(self._columns[first:last])
         groups = places // self.grid.group if self.grid.group > 0 else torch.zeros_like(places)
         codes = torch.empty(columns.shape, dtype=torch.int8)
-        arrays = [part.numpy() for part in (columns, values, shares.contiguous(), scales, zeros, groups)]
-        round_block(*arrays, np.float32(self.grid.low), np.float32(self.grid.high), errors.numpy(), codes.numpy())
+        round_block(
+            columns.numpy(),
+            values.numpy(),
+            shares.contiguous().numpy(),
+            scales.numpy(),
+            zeros.numpy(),
+            groups.numpy(),
+            np.float32(self.grid.low),
+            np.float32(self.grid.high),
+            errors.numpy(),
+            codes.numpy(),
+        )
         self._codes += list(codes)
         return True
 

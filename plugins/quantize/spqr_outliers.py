@@ -91,17 +91,28 @@ class KeepingOutliers(OnGrid):
         places = self._order[first : first + len(columns)]
         factors = self._factor[first : first + len(columns)].contiguous()
         codes, costs = torch.empty(columns.shape, dtype=torch.uint8), torch.empty(columns.shape)
-        given = (columns, values, shares.contiguous(), *self._evenly.spacing(), places // self._evenly.group)
-        arrays = [part.numpy() for part in given]
-        numbers = [np.float32(self._evenly.highest), factors.numpy(), np.float32(self._limit)]
-        round_but_outliers(*arrays, *numbers, errors.numpy(), codes.numpy(), costs.numpy())
+        scales, zeros = self._spacing = self._spacing or self._evenly.spacing()
+        round_but_outliers(
+            columns.numpy(),
+            values.numpy(),
+            shares.contiguous().numpy(),
+            scales.numpy(),
+            zeros.numpy(),
+            (places // self._evenly.group).numpy(),
+            np.float32(self._evenly.highest),
+            factors.numpy(),
+            np.float32(self._limit),
+            errors.numpy(),
+            codes.numpy(),
+            costs.numpy(),
+        )
         self._codes += list(codes)
         self.costs += list(costs)
-        numbers_in_block, rows = (costs > self._limit).nonzero(as_tuple=True)
+        numbers, rows = (costs > self._limit).nonzero(as_tuple=True)
         if len(rows):
-            kept = values[numbers_in_block, rows].bfloat16()
-            errors[numbers_in_block, rows] = columns[numbers_in_block, rows] - kept.float()
-            self._found.append((rows, places[numbers_in_block], kept))
+            kept = values[numbers, rows].bfloat16()
+            errors[numbers, rows] = columns[numbers, rows] - kept.float()
+            self._found.append((rows, places[numbers], kept))
         return True
 
     def outliers(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

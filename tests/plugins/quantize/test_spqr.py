@@ -8,10 +8,10 @@ from heterosis.core.contracts import Calibration
 from heterosis.core.errors import ConfigurationError, MaterialiseError
 from heterosis.core.quantization.level import Level, format_of
 from heterosis.plugins.formats.spqr import SpqrFormat
-from heterosis.plugins.quantize.column_rounding import proxy_loss
+from heterosis.plugins.quantize.column_rounding import in_order, order_of, proxy_loss, round_columns
 from heterosis.plugins.quantize.gptq import gptq
 from heterosis.plugins.quantize.spqr import Spqr
-from heterosis.plugins.quantize.spqr_outliers import without_outliers
+from heterosis.plugins.quantize.spqr_outliers import KeepingOutliers, without_outliers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -171,3 +171,23 @@ def test_what_does_not_fit():
     gram[0, 0] = float("nan")
     with pytest.raises(MaterialiseError, match="not finite"):
         quantised(weight, "spqr-3b", gram)
+
+
+@pytest.mark.parametrize("block", [16, 128])
+def test_the_kernel_does_what_goes_column_by_column(block):
+    weight, gram, _ = draw(300, 160, planted=60)
+    order = order_of(gram, act_order=True)
+    columns, factor = in_order(weight.float(), gram, order, 0.01)
+    grid = format_of("spqr-3b").fit(weight.float())
+    limit = 0.2 * float((columns.var(dim=1) * factor.diagonal() ** 2).mean())
+    one, other = (KeepingOutliers(grid, order, factor.diagonal(), limit, room) for room in (None, weight.numel()))
+    errors = [round_columns(columns, factor, choice, block) for choice in (one, other)]
+    assert len(one.outliers()[0]) > 60
+    assert (one.codes() != other.codes()).double().mean() < 0.01
+    losses = [float((error.T @ factor).square().sum()) for error in errors]
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+    for choice, error in zip((one, other), errors, strict=True):
+        rows, places, kept = choice.outliers()
+        chosen = torch.empty_like(weight, dtype=torch.float32)
+        chosen[:, order] = (columns - error).T
+        torch.testing.assert_close(chosen[rows, places], kept.float(), rtol=1e-5, atol=1e-6)
