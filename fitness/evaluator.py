@@ -18,6 +18,7 @@ from ..core.contracts import LanguageModel, Measured, Objective
 from ..core.errors import CheckpointError, ConfigurationError, EvaluationError, did_you_mean
 from ..core.estimate import Estimate
 from ..core.executors import LiveExecutor, costs, resident_model
+from ..core.executors.tensor_store import TensorStore
 from ..core.plan import Plan, plan
 from ..core.recipe import Recipe, torch_dtype
 from ..core.seeds import derived_seed
@@ -40,7 +41,7 @@ class Evaluation:
     Attributes:
         scores: for each task, one response in [0, 1] for each of the items asked, in order.
         measured: the tasks' own figures and the objectives', by name and label; empty if only some items were asked.
-        seconds: wall-clock seconds to `merge` (build the candidate, and ask what it is compared with) and to `score` it.
+        seconds: wall-clock seconds to `merge` (build the candidate, ask what it is compared with) and to `score` it.
         peak_bytes: the most device memory that it took, where the device tells.
     """
 
@@ -225,7 +226,8 @@ class Evaluator:
     def _live(self) -> LiveExecutor:
         space = self.spec.space
         base = space.checkpoints[space.base]
-        return LiveExecutor(resident_model(base, torch_dtype(space.out_dtype), self.device))
+        model = resident_model(base, torch_dtype(space.out_dtype), self.device)
+        return LiveExecutor(model, TensorStore.from_environment())
 
     @cached_property
     def _population(self) -> Population:

@@ -23,7 +23,7 @@ def edge_log_likelihoods(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
 
 @torch.inference_mode()
 def node_logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Logits at each node of the batch that has edges: shape (N, vocabulary), in the model's dtype and on its device."""
+    """Logits at each node of the batch that has edges: shape (N, vocabulary), on the model's device, in its dtype."""
     inputs: dict[str, Any] = {"input_ids": batch.tokens, "use_cache": False}
     if batch.visible is not None:
         hidden = torch.full((), torch.finfo(model.dtype).min, dtype=model.dtype, device=batch.visible.device)

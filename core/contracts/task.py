@@ -27,7 +27,7 @@ class Task(ABC):
         from_file: whether a study must name files; if not, options may name the items, and what is opened is the
             study's folder.
         share: whether `summarise` gives a share in [0, 1], as the mean of the responses is (and not a perplexity).
-        reference: the model that candidates are compared with (see `LanguageModel.divergences`): `merge`, the candidate's
+        reference: the model that candidates are compared with (see `LanguageModel.divergences`): `merge`, each one's
             own before it is quantised, or the label of a reference of the study's space (`base`, a source). None for
             tasks that compare with none.
         items: in the file's order, with distinct ids.

@@ -12,7 +12,8 @@ from ..plan import TensorPlan
 from ..quantized_tensor import QuantizedTensor
 from .job import Job
 from .operands import Operands
-from .quantize import quantize, quantize_into
+from .quantize import quantize
+from .stored import quantize_and_keep, read_stored
 from .threads import in_threads
 
 
@@ -59,7 +60,7 @@ def compute_all(
         MaterialiseError: a result is not finite, or has not the planned shape. What was not reported as done may be
             half written then.
     """
-    jobs = [Job(tensor, operands, target) for tensor, target in planned]
+    jobs = [Job(tensor, operands, target) for tensor, target in read_stored(planned, operands, done)]
     if on_device := [job for job in jobs if job.target.device.type != "cpu"]:
         _on_device(on_device, operands, done)
     large = [job for job in jobs if job.target.device.type == "cpu" and job.is_large]
@@ -73,7 +74,7 @@ def compute_all(
             finish(job)
 
     def finish(job: Job) -> None:
-        quantize_into(job.tensor, job.target, operands)
+        quantize_and_keep(job.tensor, job.target, operands)
         done(job.tensor)
 
     in_threads(begin_or_run, [*large, *small])
@@ -95,5 +96,5 @@ def _on_device(jobs: Sequence[Job], operands: Operands, done: Callable[[TensorPl
     for job, is_finite in zip(jobs, torch.stack(finite).tolist(), strict=True):
         if not is_finite:
             raise job.not_finite()
-        quantize_into(job.tensor, job.target, operands)
+        quantize_and_keep(job.tensor, job.target, operands)
         done(job.tensor)

@@ -16,6 +16,7 @@ from ..plan import Plan, TensorPlan
 from ..quiet import no_progress_bars
 from .compute import compute_all
 from .operands import Operands
+from .tensor_store import TensorStore
 from .tied import fit_ties
 
 
@@ -24,10 +25,16 @@ class LiveExecutor:
 
     Args:
         model: a module whose parameters have the plans' names; it is written into.
+        store: where quantised tensors are looked for, and kept.
+
+    Attributes:
+        plan: what the model is now; None if it is nothing whole.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, store: TensorStore | None = None) -> None:
         self.model = model
+        self.store = store
+        self.plan: Plan | None = None
         self._targets = _by_stored_name(model)
         self._loaded: dict[str, tuple[Any, ...]] = {}
         self._operands: Operands | None = None
@@ -41,11 +48,12 @@ class LiveExecutor:
         Raises:
             MaterialiseError: a tensor is not finite, or the model and the plan have not the same tensors.
         """
+        self.plan = None
         self._fit_ties(plan)
         self._check_names(plan)
         if self._operands is None or self._operands.sources is not plan.sources:
             device = next(iter(self._targets.values())).device
-            self._operands = Operands(plan.sources, keep=True, device=device)
+            self._operands = Operands(plan.sources, keep=True, device=device, store=self.store)
         changed = [tensor for tensor in plan.tensors if self._loaded.get(tensor.name) != _built(tensor)]
         for tensor in changed:
             self._loaded.pop(tensor.name, None)
@@ -54,6 +62,7 @@ class LiveExecutor:
             self._loaded[tensor.name] = _built(tensor)
 
         compute_all([(tensor, self._targets[tensor.name].data) for tensor in changed], self._operands, note)
+        self.plan = plan
         return len(changed)
 
     def _fit_ties(self, plan: Plan) -> None:

@@ -11,6 +11,7 @@ from ..checkpoints import Checkpoint
 from ..contracts.merge_method import MergeMethod
 from ..plan import MergeStep, Operand
 from .streaming import placed
+from .tensor_store import TensorStore
 from .tensors import ChangedTensor, Tensor
 
 
@@ -22,12 +23,18 @@ class Operands:
         keep: whether tensors (those of files are mapped, not copied) and what methods prepared from them are kept for
             the next candidate.
         device: where they are computed with.
+        store: where quantised tensors are looked for, and kept.
     """
 
     def __init__(
-        self, sources: Mapping[str, Checkpoint], keep: bool = False, device: torch.device | str = "cpu"
+        self,
+        sources: Mapping[str, Checkpoint],
+        keep: bool = False,
+        device: torch.device | str = "cpu",
+        store: TensorStore | None = None,
     ) -> None:
         self.sources = sources
+        self.store = store
         self._device = torch.device(device)
         self._tensors: dict[tuple[Checkpoint, str], Tensor] | None = {} if keep else None
         self._prepared: dict[Any, Any] | None = {} if keep else None

@@ -122,7 +122,7 @@ def test_what_it_is_compared_with_can_be_the_base_or_a_source(spec):
 
 
 def test_an_unknown_reference_is_refused_before_any_work(spec):
-    with pytest.raises(ConfigurationError, match="unknown reference 'on'.*'one'"):
+    with pytest.raises(ConfigurationError, match=r"unknown reference 'on'.*'one'"):
         Evaluator(spec(reference="on"))
 
 
