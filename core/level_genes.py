@@ -25,6 +25,7 @@ class LevelGenes:
     """The level genes of one architecture.
 
     Attributes:
+        layers: how many the model has.
         members: by gene, the groups that it decides about.
         costs: what levels cost, in the budget's unit (bytes of the export if there is no budget).
     """
@@ -35,7 +36,7 @@ class LevelGenes:
         self._infos = {tensor.name: tensor.info for tensor in plan.tensors}
         self._groups = groups_of(self._infos)
         self._group = {name: group for group, names in self._groups.items() for name in names}
-        self._layers = max((group.layer for group in self._groups if group.layer is not None), default=-1) + 1
+        self.layers = max((group.layer for group in self._groups if group.layer is not None), default=-1) + 1
         quantize.legal.check_source(plan.config)
         self._check_fixed()
         self.members = self._members()
@@ -49,6 +50,27 @@ class LevelGenes:
         """A gene for each region and kind, its choices from the smallest to the largest."""
         return [CategoryGene(gene, tuple(levels)) for gene, levels in self.costs.costs.items()]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every level that is searched, each legal somewhere."""
+        return self._quantize.labels
+
+    @property
+    def gene_of(self) -> dict[str, str]:
+        """The gene that decides about each tensor, for those that one decides about."""
+        return {name: gene for gene, groups in self.members.items() for group in groups for name in self._groups[group]}
+
+    @property
+    def unit(self) -> str:
+        """What costs are counted in: `bits` of the weights that are searched, or `bytes` of all."""
+        budget = self._quantize.budget
+        return "bits" if budget is not None and budget.unit == "bits" else "bytes"
+
+    def bits(self, total: int) -> float:
+        """Bits for each weight that is searched, of a genome that costs `total`."""
+        each = 1 if self.unit == "bits" else 8
+        return each * (total - self.costs.fixed) / sum(self.costs.weights.values())
+
     def quantization(self, genome: Mapping[str, Any], sources: Mapping[str, str]) -> Quantization:
         """What the genome's levels come to, as a recipe has it.
 
@@ -58,7 +80,7 @@ class LevelGenes:
         levels: dict[str, list[str]] = {}
         for group in self._groups:
             if group.layer is not None:
-                levels.setdefault(group.kind, [UNQUANTIZED] * self._layers)
+                levels.setdefault(group.kind, [UNQUANTIZED] * self.layers)
         found: dict[str, tuple[str, ...]] = {}
         for gene, groups in self.members.items():
             for group in groups:
@@ -98,7 +120,7 @@ class LevelGenes:
             region = ""
             if span is not None:
                 low = group.layer // span * span
-                high = min(low + span, self._layers) - 1
+                high = min(low + span, self.layers) - 1
                 region = f"layer {low}" if low == high else f"layers {low}-{high}"
             parts = ["level", *([group.kind] if self._quantize.by_kind else []), *([region] if region else [])]
             found.setdefault("/".join(parts), []).append(group)

@@ -30,6 +30,7 @@ _KEYS = (
     "fitness",
     "optimizer",
     "steady_state",
+    "starts",
 )
 _TASK_KEYS = ("type", "file", "items", *STAGES)
 
@@ -136,6 +137,7 @@ class StudySpec:
         optimizer: name of a plugin; `optimizer_options` are passed to it.
         steady_state: whether the optimizer is fed as results arrive, so that no worker waits for another, rather than
             with whole generations, whose course does not depend on who is faster; None: not said.
+        starts: whether a search of bit-widths begins with uniform levels, allocations by sensitivity and hand mixes.
         candidates: how many proposals are evaluated on the search items.
         finalists: how many of the best are evaluated on the validation items to pick the winner.
         folder: where relative paths start.
@@ -150,6 +152,7 @@ class StudySpec:
     optimizer: str = "cmaes"
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     steady_state: bool | None = None
+    starts: bool = True
     seed: int = 0
     candidates: int = DEFAULT_CANDIDATES
     finalists: int = DEFAULT_FINALISTS
@@ -204,7 +207,8 @@ class StudySpec:
             fitness=FitnessSpec.from_dict(content.get("fitness", FULL), tasks, f"{where}, fitness"),
             optimizer=name,
             optimizer_options=options,
-            steady_state=_yes_or_no(content["steady_state"], where) if "steady_state" in content else None,
+            steady_state=_yes_or_no(content, "steady_state", where) if "steady_state" in content else None,
+            starts=_yes_or_no(content, "starts", where) if "starts" in content else True,
             seed=whole_number_of(content.get("seed", 0), f"{where}, seed", at_least=0),
             candidates=whole_number_of(
                 content.get("candidates", DEFAULT_CANDIDATES), f"{where}, candidates", at_least=1
@@ -227,6 +231,7 @@ class StudySpec:
             **({"fitness": self.fitness.to_dict()} if self.fitness else {}),
             "optimizer": {"name": self.optimizer, **self.optimizer_options},
             **({} if self.steady_state is None else {"steady_state": self.steady_state}),
+            **({} if self.starts else {"starts": False}),
         }
 
     @property
@@ -254,7 +259,8 @@ def _objectives(content: Any, tasks: Mapping[str, TaskSpec], where: str) -> tupl
     return tuple(ObjectiveSpec.from_dict(entry, tasks, f"{where}, entry {n}") for n, entry in enumerate(content, 1))
 
 
-def _yes_or_no(value: Any, where: str) -> bool:
+def _yes_or_no(content: Mapping[str, Any], key: str, where: str) -> bool:
+    value = content[key]
     if not isinstance(value, bool):
-        raise ConfigurationError(f"{where}, steady_state: say `true` or `false`, not {value!r}")
+        raise ConfigurationError(f"{where}, {key}: say `true` or `false`, not {value!r}")
     return value

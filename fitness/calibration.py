@@ -71,13 +71,14 @@ def _text(line: str, where: str) -> str:
         content = json.loads(line)
     except ValueError as error:
         raise ConfigurationError(f"{where}: not JSON ({error})") from error
-    text = _joined(content) if isinstance(content, dict) else None
+    text = joined(content) if isinstance(content, dict) else None
     if not text:
         raise ConfigurationError(f"{where}: must be an object with `text`, or with `prompt` and perhaps `answer`")
     return text
 
 
-def _joined(content: Mapping[str, Any]) -> str | None:
+def joined(content: Mapping[str, Any]) -> str | None:
+    """The text of an item: its `text`, or its `prompt` and the right `answer`; None if it has neither."""
     text, prompt, answer, choices = (content.get(key) for key in ("text", "prompt", "answer", "choices"))
     if isinstance(choices, list) and isinstance(answer, int) and 0 <= answer < len(choices):
         answer = choices[answer]

@@ -12,10 +12,11 @@ from ..core.recipe import Recipe
 from ..core.seeds import derived_seed
 from ..core.study_spec import StudySpec
 from ..storage import AskRecord, CandidateRecord, NewProposal, Store, ToldRecord
+from .level_record import recorded_levels
 
 
 class RecordedOptimizer:
-    """Made anew from the study's seed; asked and told again what is recorded, it goes on as it would have.
+    """Made anew from the study's seed and its recorded starts; asked and told again what is recorded, it goes on as it would have.
 
     Args:
         key: the key of the evaluation that is to be queued with a new proposal; None if none is yet.
@@ -29,7 +30,10 @@ class RecordedOptimizer:
         self._merge_seed = derived_seed(spec.seed, "merge")
         plugin: type[Optimizer] = registry.load("optimizers", spec.optimizer)
         seed = derived_seed(spec.seed, "optimizer")
-        self._optimizer = plugin(spec.space.genes, spec.directions, seed, **spec.optimizer_options)
+        options = dict(spec.optimizer_options)
+        if plugin.takes_first and (known := recorded_levels(study_id, store)) is not None and known.starts:
+            options["first"] = [*options.get("first", ()), *(start.genome for start in known.starts)]
+        self._optimizer = plugin(spec.space.genes, spec.directions, seed, **options)
 
     def steady_state(self) -> None:
         """Before the first ask: results are told one by one. Raises OptimizerError if it cannot do with that."""

@@ -53,6 +53,7 @@ class Study:
         fitness: how candidates are scored in the search: `full` (every search item), `auto` or another estimator, or a
             mapping as in a study file.
         steady_state: whether the optimizer is fed as results arrive, rather than with whole generations.
+        starts: whether a search of bit-widths begins with uniform levels, allocations by sensitivity and hand mixes.
         options: for the optimizer.
 
     Raises:
@@ -72,6 +73,7 @@ class Study:
         device: str = "cpu",
         fitness: str | Mapping[str, Any] = FULL,
         steady_state: bool | None = None,
+        starts: bool = True,
         **options: Any,
     ) -> None:
         tasks = {name: task for goal in objectives for name, task in goal.tasks.items()}
@@ -84,6 +86,7 @@ class Study:
             optimizer=optimizer,
             optimizer_options=options,
             steady_state=steady_state,
+            starts=starts,
             seed=seed,
             finalists=finalists,
             folder=space.relative_to or Path.cwd(),
@@ -172,6 +175,7 @@ class Study:
             try:
                 run = self._run(workers, options, store)
                 store.studies.set_state(self.record.id, "running")
+                self._record_levels(store)
                 run.loop.run(budget, self._reporter("search", budget, listener))
                 self._select(run.selection, listener)
             except BaseException as error:
@@ -187,6 +191,15 @@ class Study:
         self.store.studies.record_models(
             self.record.id, {reference: checkpoints[reference].fingerprint for reference in checkpoints}
         )
+
+    def _record_levels(self, store: Store) -> None:
+        if self.spec.space.quantize is None or store.studies.levels(self.record.id) is not None:
+            return
+        from .level_record import record_levels, sensitivity_texts
+
+        staged = self.items["search"].values()
+        texts = sensitivity_texts(self.spec.space, (item.data for group in staged for item in group.items))
+        record_levels(self.spec, self.record.id, store, texts, self._device)
 
     def _select(self, selection: Selection, listener: Listener) -> None:
         finalists = selection.finalists()

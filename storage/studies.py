@@ -123,6 +123,30 @@ class Studies:
                 append(connection, now, "study.candidates", study_id, study_id=study_id, payload=payload)
         return self.with_id(study_id)
 
+    def record_levels(self, study_id: str, content: Mapping[str, Any]) -> None:
+        """Notes what a search of bit-widths starts from, JSON-ready, once; what is known already stays.
+
+        Raises:
+            StorageError: there is no such study.
+        """
+        if self.levels(study_id) is None:
+            with self._database.write() as connection:
+                query = update(studies).where(studies.c.id == study_id, studies.c.levels_json.is_(None))
+                connection.execute(query.values(levels_json=dict(content)))
+
+    def levels(self, study_id: str) -> Mapping[str, Any] | None:
+        """What `record_levels` noted; None if nothing was.
+
+        Raises:
+            StorageError: there is no such study.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(select(studies.c.levels_json).where(studies.c.id == study_id)).one_or_none()
+        if row is None:
+            raise StorageError(f"there is no study with id {study_id} in {self._database.where}")
+        found: Mapping[str, Any] | None = row.levels_json
+        return found
+
     def record_models(self, study_id: str, fingerprints: Mapping[str, str]) -> None:
         """Notes the SHA-256 of each source checkpoint by its reference; what is known already stays.
 

@@ -54,6 +54,7 @@ studies = Table(
     Column("plugin_versions_json", Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("levels_json", Json, nullable=True),
     _one_of("state", StudyState),
 )
 

@@ -50,10 +50,15 @@ class Optimizer(ABC):
     Calls take turns: `ask`, then `tell` with a result for each proposal of that ask, in its order; then `ask` again.
     Unless `steady_state` was called: then results are told one by one as they arrive.
     State is never stored: it is rebuilt by asking and telling again what the study has recorded.
+
+    Attributes:
+        takes_first: whether it has the option `first`: genomes that are tried before any other. A search of bit-widths
+            gives it what it starts from.
     """
 
     name: ClassVar[str]
     multi_objective: ClassVar[bool] = False
+    takes_first: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, space: GeneSpace, directions: Sequence[Direction], seed: int, **options: Any) -> None:

@@ -29,6 +29,7 @@ class TurnTaking(Optimizer):
         settings: a value for each of the options.
     """
 
+    takes_first = True
     options: ClassVar[Mapping[str, Option]] = {}
     default_first: ClassVar[tuple[str, ...]] = ()
 

@@ -48,7 +48,7 @@ def test_a_newer_schema_is_refused(empty_url: str) -> None:
         store.studies.create("first", {}, seed=7, plugin_versions={})
         with store.database.write() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(StorageError, match=r"schema revision '9999'.*knows none after '0003'.*pip install --upgrade"):
+    with pytest.raises(StorageError, match=r"schema revision '9999'.*knows none after '0004'.*pip install --upgrade"):
         Store.open(empty_url)
     database = Database(parse_url(empty_url))
     with database.read() as connection:

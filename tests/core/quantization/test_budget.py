@@ -173,7 +173,7 @@ def test_budgets_that_are_read(content, unit, limit):
     ],
 )  # fmt: skip
 def test_budgets_that_are_not(content):
-    with pytest.raises(ConfigurationError, match="^here"):
+    with pytest.raises(ConfigurationError, match=r"^here"):
         Budget.parse(content, "here")
 
 
