@@ -38,10 +38,14 @@ class BlockFormat(GgufFormat):
 
     def _step(self, blocks: torch.Tensor) -> torch.Tensor:
         """The largest value becomes code 0, whatever its sign: there is one more code below zero than above."""
-        size = blocks.abs()
-        is_largest = size == size.amax(-1, keepdim=True)
-        places = torch.where(is_largest, torch.arange(BLOCK, device=blocks.device), BLOCK)
-        return blocks.gather(-1, places.amin(-1, keepdim=True))[..., 0] / -self.zero
+        low, high = blocks.amin(-1), blocks.amax(-1)
+        most = torch.where(high >= -low, high, low)
+        tied = (high == -low) & (high > 0)
+        if tied.any():  # the first one counts
+            of_both = blocks[tied]
+            places = torch.where(of_both.abs() == high[tied][:, None], torch.arange(BLOCK, device=low.device), BLOCK)
+            most[tied] = of_both.gather(-1, places.amin(-1, keepdim=True))[:, 0]
+        return most / -self.zero
 
     def _search(self, blocks: torch.Tensor, importance: torch.Tensor | None) -> GgufGrid:
         return GgufGrid(self, {"scale": scale_search(blocks, _weights(blocks, importance), self.zero).half()})
