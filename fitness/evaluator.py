@@ -27,6 +27,7 @@ from ..core.study_spec import StudySpec
 from .device_memory import peak_bytes, reset_peak, with_less_memory
 from .item_sets import StagedItems, load_items
 from .population import Population
+from .prefix_reuse import PrefixReuse
 from .references import MERGE, prepare_references, reference_recipe
 from .transformers_model import TransformersModel
 
@@ -241,4 +242,7 @@ class Evaluator:
             tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         except (ValueError, OSError) as error:
             raise CheckpointError(f"the tokenizer of {space.base} does not load: {error}") from error
-        return TransformersModel(self._live.model, tokenizer)  # type: ignore[arg-type]
+        live = self._live
+        model = TransformersModel(live.model, tokenizer)  # type: ignore[arg-type]
+        model.prefixes = PrefixReuse(model.model, lambda: live.plan)
+        return model

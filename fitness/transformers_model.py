@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,7 @@ from .divergence import Expectations, ExpectationsCache
 from .forward import edge_log_likelihoods, node_logits
 from .forward_schedule import Forest, ForwardSchedule, Request, line_up, plant
 from .generation import continue_greedily
+from .prefix_reuse import PrefixReuse
 from .schedule_cache import ScheduleCache
 from .token_cache import TokenCache, short
 from .tree_attention import deepest_tree, reads_trees
@@ -45,6 +47,7 @@ class TransformersModel(LanguageModel):
 
     Attributes:
         answered: called while log-likelihoods are computed, with the share of the call's batches that are, in [0, 1].
+        prefixes: leaves out of forward passes what is known of them; None if all of each is computed.
         references: what `divergences` may be asked for, and the identity (see `remember`) of the model that it is now.
 
     Raises:
@@ -63,6 +66,7 @@ class TransformersModel(LanguageModel):
         self.tokenizer = tokenizer
         self.answered = lambda _share: None
         self.references = {}
+        self.prefixes: PrefixReuse | None = None
         self._batch_tokens = batch_tokens
         self._tokens = TokenCache(model, tokenizer)
         self._schedules = ScheduleCache(_SCHEDULE_BYTES)
@@ -88,6 +92,8 @@ class TransformersModel(LanguageModel):
             return False
         self._batch_tokens = max(self.batch_tokens // 2, _LEAST_BATCH)
         self._schedules = ScheduleCache(_SCHEDULE_BYTES)
+        if self.prefixes is not None:
+            self.prefixes.forget()
         return True
 
     def choice_log_likelihoods(self, requests: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
@@ -157,7 +163,10 @@ class TransformersModel(LanguageModel):
         if not requests or self.knows(identity, texts, top):
             return
         schedule = self._schedule("texts", tuple(texts), lambda: list(requests.values()), False)
-        parts = [Expectations.of(self._logits(batch), top).to(torch.device("cpu")) for batch in schedule.batches]
+        parts = []
+        for batch in schedule.batches:
+            with self._from_prefix(batch, schedule):
+                parts.append(Expectations.of(self._logits(batch), top).to(torch.device("cpu")))
         back = torch.argsort(torch.cat(schedule.places))
         self._expectations.keep((identity, tuple(texts), top), Expectations.joined(parts).at(back))
 
@@ -229,7 +238,15 @@ class TransformersModel(LanguageModel):
 
     def _read(self, schedule: ForwardSchedule, read: Callable[[Batch], torch.Tensor]) -> npt.NDArray[np.float64]:
         done = itertools.count()
-        return schedule.run(read, lambda _trees: self.answered(next(done) / len(schedule.batches)))
+
+        def read_from_prefix(batch: Batch) -> torch.Tensor:
+            with self._from_prefix(batch, schedule):
+                return read(batch)
+
+        return schedule.run(read_from_prefix, lambda _trees: self.answered(next(done) / len(schedule.batches)))
+
+    def _from_prefix(self, batch: Batch, schedule: ForwardSchedule) -> AbstractContextManager[None]:
+        return nullcontext() if self.prefixes is None else self.prefixes.within(batch, len(schedule.batches))
 
     def _logits(self, batch: Batch) -> torch.Tensor:
         """At each edge of the batch; shape (E, vocabulary)."""
