@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..core import registry
 from ..core.checkpoints.base import file_sha256
@@ -11,9 +12,12 @@ from ..core.contracts import Exporter
 from ..core.estimate import Estimate
 from ..core.genome import Genome
 from ..core.plan import Plan, plan
+from ..core.quantization.projection import Replacement, plan_for
 from ..core.recipe import Recipe
 from ..core.space import Space
 from ..core.stage import Stage
+from ..fitness.engine_figures import weight_files
+from ..fitness.verification import write_export
 from ..storage import CandidateRecord, Lineage, Store
 
 
@@ -54,24 +58,51 @@ class Candidate:
         """Its build plan."""
         return plan(self.recipe, self._space.checkpoints)
 
-    def export(self, directory: str | Path, format: str = "safetensors") -> Path:  # noqa: A002  (the field's word)
-        """Writes the model, and notes in the database what was written.
+    def export(
+        self,
+        directory: str | Path,
+        format: str = "safetensors",  # noqa: A002  (the field's word)
+        verify: bool = True,
+    ) -> Path:
+        """Writes the model, and notes in the database what was written and measured.
+
+        Levels that the format cannot hold are replaced by the nearest ones that it can: see `export_plan`.
 
         Args:
             directory: a folder that does not exist yet, or is empty.
             format: name of an exporter plugin.
+            verify: whether a quantised model is reloaded, compared with the candidate as it was simulated, and
+                measured, before it gets its name.
 
         Raises:
             PluginError: there is no such exporter.
-            ConfigurationError: the folder is in use.
+            ConfigurationError: the folder is in use, or the format cannot hold the model.
             StorageError: the disk is full, or refuses; nothing is left.
+            EvaluationError: the written model is not the simulated one; nothing is left.
         """
         target = Path(directory)
         exporter: Exporter = registry.load("exporters", format)()
-        exporter.write(self.plan(), target)
-        for path in sorted(target.glob("*.safetensors")):
+        figures = write_export(exporter, self.export_plan(format)[0], target, verify)
+        for path in weight_files(target):
             self._store.artifacts.record(self.record.id, "weights", path, file_sha256(path), path.stat().st_size)
+        if figures is not None:
+            content = {"format": format, "path": str(target.resolve()), **figures.to_dict()}
+            self._store.artifacts.note_export(self.record.id, content)
         return target
+
+    def export_plan(self, format: str) -> tuple[Plan, tuple[Replacement, ...]]:  # noqa: A002
+        """Its plan as this exporter can write it, and the levels that were replaced for it.
+
+        Raises:
+            PluginError: there is no such exporter.
+            ConfigurationError: it cannot hold the model.
+        """
+        return plan_for(self.recipe, self._space.checkpoints, format)
+
+    @property
+    def exports(self) -> list[Mapping[str, Any]]:
+        """What was measured of its exported models: `format`, `path`, `bytes`, `prefill_ms`, `decode_speed`..."""
+        return self._store.artifacts.exports(self.record.id)
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.record.state}>"

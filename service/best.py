@@ -57,13 +57,14 @@ def content(candidate: Candidate, shares: Collection[str]) -> dict[str, object]:
         "parents": record.parents,
         "genome": dict(candidate.genome or {}),
         "recipe": candidate.recipe.to_dict(),
+        "exports": [dict(figures) for figures in candidate.exports],
         "measurements": {stage: figures_json(figures, shares) for stage, figures in candidate.measurements.items()},
     }
 
 
 def _show(study: Study, winner: Candidate, screen: Console) -> None:
     from .figure_table import figure_tables
-    from .formats import number
+    from .formats import engine_line, number
 
     chosen_on = "validation" if "validation" in winner.measurements else "search"
     screen.print(Text.assemble((winner.name, HEAD), f" of {study.spec.name}, the best on {chosen_on} items"))
@@ -78,6 +79,9 @@ def _show(study: Study, winner: Candidate, screen: Console) -> None:
     )
     for block in blocks:
         screen.print(block)
+        screen.print()
+    for export in winner.exports:
+        screen.print(Text.assemble((str(export["format"]), HEAD), f" in {export['path']}: {engine_line(export)}"))
         screen.print()
     screen.print(Text("genome", style=HEAD))
     genes = (winner.genome or {}).items()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..core.errors import ConfigurationError
 from .console import console
 from .fetching import open_checkpoints, telling, working
-from .formats import size
+from .formats import engine_line, size
 from .opening import loaded
 from .options import DEFAULT_STORAGE, NameOption, Storage
 from .outputs import in_use
+
+if TYPE_CHECKING:
+    from ..core.quantization.projection import Replacement
 
 
 def export(
@@ -27,17 +31,22 @@ def export(
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Build this recipe (YAML, ours or mergekit's) without a study.")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Reload a quantised model, compare it and measure it.")
+    ] = True,
     study: NameOption = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Write a model, of a candidate or of a recipe.
 
-    The folder loads in transformers, vLLM and others. Paths in a recipe start at the recipe's folder.
+    The folder loads in transformers, vLLM and others. Paths in a recipe start at the recipe's folder. Levels that the
+    format cannot hold are replaced by the nearest ones that it can.
 
     Examples:
 
         heterosis export winner/
         heterosis export 17 candidate-17/
+        heterosis export 17 candidate-17-gguf/ --format gguf
         heterosis export --recipe recipe.yaml merged/
     """
     number, folder = _parsed(target)
@@ -46,11 +55,13 @@ def export(
     if recipe is not None:
         if number is not None:
             raise ConfigurationError("a recipe has no candidate number: heterosis export --recipe FILE DIR")
-        _export_recipe(recipe, folder, format)
+        figures = _export_recipe(recipe, folder, format, verify)
     else:
-        _export_candidate(storage, study, number, folder, format)
+        figures = _export_candidate(storage, study, number, folder, format, verify)
     written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     console().print(f"{folder}: {size(written)}", soft_wrap=True)
+    if figures:
+        console().print(f"Reloaded, and it is the model that was measured: {engine_line(figures)}", soft_wrap=True)
 
 
 def _parsed(target: list[str]) -> tuple[int | None, Path]:
@@ -61,37 +72,51 @@ def _parsed(target: list[str]) -> tuple[int | None, Path]:
     raise ConfigurationError(f"give a folder, or a candidate's number and a folder, not {' '.join(target)!r}")
 
 
-def _export_candidate(storage: str, name: str | None, number: int | None, folder: Path, kind: str) -> None:
+def _export_candidate(
+    storage: str, name: str | None, number: int | None, folder: Path, kind: str, verify: bool
+) -> Mapping[str, Any]:
     from ..core import registry
 
     registry.load("exporters", kind)
     with loaded(storage, name) as study:
         candidate = study.best() if number is None else study.candidate(number)
         open_checkpoints(study.spec.space, console())
+        _tell_replaced(candidate.export_plan(kind)[1], kind)
         with working(console(), f"Writing {candidate.name} of {study.spec.name} to {folder}"):
-            candidate.export(folder, kind)
+            candidate.export(folder, kind, verify)
+        noted = [figures for figures in candidate.exports if figures["path"] == str(folder.resolve())]
+        return noted[-1] if verify and noted else {}
 
 
-def _export_recipe(file: Path, folder: Path, kind: str) -> None:
+def _export_recipe(file: Path, folder: Path, kind: str, verify: bool) -> Mapping[str, Any]:
     from ..core import registry
     from ..core.checkpoints import SourceSet
     from ..core.checkpoints.statistics import include_statistics
-    from ..core.plan import plan
+    from ..core.quantization.projection import plan_for
     from ..core.recipe import Recipe
     from ..core.statistics import all_needs
+    from ..fitness.verification import write_export
 
     exporter = registry.load("exporters", kind)()
     recipe = Recipe.from_yaml(_text(file), str(file))
     with telling(console()) as tell:
         sources = SourceSet(recipe.base_model, recipe.references, file.resolve().parent, tell)
         include_statistics(sources, all_needs(recipe), file.resolve().parent, tell)
-    planned = plan(recipe, sources)
+    planned, replaced = plan_for(recipe, sources, kind)
+    _tell_replaced(replaced, kind)
     if planned.vocabulary is not None:
         console().print(f"{planned.vocabulary.size} rows for {len(planned.vocabulary.tokens)} tokens, made from")
         for change in planned.vocabulary.changes:
             console().print(f"  {change}", markup=False, soft_wrap=True)
     with working(console(), f"Writing {file.name} to {folder}"):
-        exporter.write(planned, folder)
+        figures = write_export(exporter, planned, folder, verify)
+    return {} if figures is None else figures.to_dict()
+
+
+def _tell_replaced(replaced: Sequence[Replacement], kind: str) -> None:
+    if replaced:
+        text = f"{kind} cannot hold all of its levels; written instead: {', '.join(map(str, replaced))}"
+        console().print(text, markup=False, soft_wrap=True)
 
 
 def _text(file: Path) -> str:

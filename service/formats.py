@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ..core.estimate import Estimate
 
@@ -35,6 +36,20 @@ def size(bytes_: float) -> str:
     ('538 MB', '12 bytes')
     """
     return _scaled(bytes_, _SIZES) or f"{bytes_:.0f} bytes"
+
+
+def engine_line(figures: Mapping[str, Any]) -> str:
+    """What was measured of an exported model.
+
+    >>> engine_line({"bytes": 81_000_000, "prefill_ms": 81.2, "decode_speed": 31.4, "memory": 412_000_000})
+    '81.0 MB of weights, prefill 81 ms, 31.4 tokens/s, at its peak 412 MB of memory'
+    """
+    parts = [f"{size(figures['bytes'])} of weights"]
+    if "prefill_ms" in figures:
+        parts.append(f"prefill {figures['prefill_ms']:.3g} ms")
+        parts.append(f"{figures['decode_speed']:.3g} tokens/s")
+        parts.append(f"at its peak {size(figures['memory'])} of memory")
+    return ", ".join(parts)
 
 
 def number(value: float, unit: str = "") -> str:

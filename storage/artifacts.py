@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import delete, insert, select
 
@@ -11,7 +13,9 @@ from .database import Database
 from .events import append
 from .inserts import insert_missing
 from .records import ArtifactRecord
-from .tables import artifact_links, artifacts, candidates
+from .tables import artifact_links, artifacts, candidates, events
+
+_MEASURED = "export.measured"
 
 
 class Artifacts:
@@ -42,6 +46,26 @@ class Artifacts:
             payload = {"kind": kind, "path": place, "sha256": sha256}
             append(connection, now, "artifact.recorded", sha256, candidate_id=candidate_id, payload=payload)
         return ArtifactRecord(sha256, kind, size_bytes, place, now)
+
+    def note_export(self, candidate_id: str, figures: Mapping[str, Any]) -> None:
+        """Notes what was measured of a candidate's exported model.
+
+        Args:
+            figures: JSON-ready: `format` and `path`, and what was measured by name.
+        """
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            append(connection, now, _MEASURED, candidate_id, candidate_id=candidate_id, payload=figures)
+
+    def exports(self, candidate_id: str) -> list[Mapping[str, Any]]:
+        """What was noted by `note_export`, oldest first; of a path that was written again, only the last."""
+        study = select(candidates.c.study_id).where(candidates.c.id == candidate_id).scalar_subquery()
+        query = select(events.c.payload_json).where(
+            events.c.study_id == study, events.c.type == _MEASURED, events.c.subject_id == candidate_id
+        )
+        with self._database.read() as connection:
+            found = [dict(payload) for payload in connection.scalars(query.order_by(events.c.id))]
+        return list({figures.get("path"): figures for figures in found}.values())
 
     def of(self, candidate_id: str) -> list[ArtifactRecord]:
         """The artifacts of a candidate, oldest first."""

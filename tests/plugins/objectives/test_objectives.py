@@ -7,14 +7,18 @@ from heterosis.core.costs import Costs
 from heterosis.core.errors import ConfigurationError
 from heterosis.core.estimate import Estimate
 
+COSTS = Costs(bytes=1000, parameters=500, bits=3.25, memory=1500)
+
 
 def _measure(name, **estimates):
-    return registry.load("objectives", name)().measure(Measured(None, Costs(bytes=1000, parameters=500), estimates))
+    return registry.load("objectives", name)().measure(Measured(None, COSTS, estimates))
 
 
 def test_costs_are_exact():
     assert _measure("bytes") == Estimate(1000.0, 0.0, 1)
     assert _measure("parameters") == Estimate(500.0, 0.0, 1)
+    assert _measure("bits") == Estimate(3.25, 0.0, 1)
+    assert _measure("memory") == Estimate(1500.0, 0.0, 1)
 
 
 def test_accuracy_is_the_mean_over_tasks_however_many_items_each_has():

@@ -1,0 +1,116 @@
+"""Re-projection: a recipe's levels as another target can hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from .. import registry
+from ..checkpoints.base import Checkpoint, TensorInfo
+from ..contracts.target import QuantizingExporter
+from ..errors import ConfigurationError
+from .groups import Group, groups_of
+from .level import DEFAULT_QUANTIZER, UNQUANTIZED, Level
+from .target import Target
+
+if TYPE_CHECKING:
+    from ..plan import Plan
+    from ..recipe import Recipe
+
+
+class Replacement(NamedTuple):
+    """A level that took the place of another.
+
+    Attributes:
+        groups: how many groups of weights it took it in.
+    """
+
+    old: str
+    new: str
+    groups: int
+
+    def __str__(self) -> str:
+        return f"{self.old} as {self.new} ({self.groups} group{'' if self.groups == 1 else 's'})"
+
+
+def plan_for(recipe: Recipe, sources: Mapping[str, Checkpoint], exporter: str) -> tuple[Plan, tuple[Replacement, ...]]:
+    """The plan of a recipe for an exporter, and the levels that it cannot hold and that were replaced.
+
+    Each is replaced by the one of the exporter's formats that is nearest in bits per weight and not larger (or else
+    the smallest), quantised by the same method where that can do it. An exporter that quantises nothing gets the plan
+    as it is, and writes what codes stand for.
+
+    Raises:
+        PluginError: there is no such exporter.
+        ConfigurationError: it cannot hold the model, whatever its levels.
+    """
+    from ..plan import plan
+
+    plugin = registry.load("exporters", exporter)()
+    if not isinstance(plugin, QuantizingExporter):
+        return plan(recipe, sources), ()
+    target = Target(exporter, plugin)
+    plain = plan(replace(recipe, quantize=None), sources)
+    target.check_source(plain.config)
+    if recipe.quantize is None:
+        return plain, ()
+    infos = {tensor.name: tensor.info for tensor in plain.tensors}
+    groups = groups_of(infos)
+    layers = 1 + max((group.layer for group in groups if group.layer is not None), default=-1)
+    levels: dict[str, list[str]] = {}
+    replaced: dict[tuple[str, str], int] = {}
+    for group, names in groups.items():
+        level = recipe.quantize.level_of(group, layers)
+        found = _nearest(target, level, group, [infos[name] for name in names])
+        labels = levels.setdefault(group.kind, [UNQUANTIZED] * (1 if group.layer is None else layers))
+        labels[group.layer or 0] = _label(found)
+        if found != level:
+            pair = _label(level), _label(found)
+            replaced[pair] = replaced.get(pair, 0) + 1
+    kinds = {kind: tuple(labels[:1]) if len(set(labels)) == 1 else tuple(labels) for kind, labels in levels.items()}
+    quantize = replace(recipe.quantize, levels=kinds, target=exporter)
+    found_plan = plan(replace(recipe, quantize=quantize), sources)
+    return found_plan, tuple(Replacement(*pair, count) for pair, count in replaced.items())
+
+
+def _nearest(target: Target, level: Level | None, group: Group, infos: list[TensorInfo]) -> Level | None:
+    """The level itself, if it is legal; else the legal one nearest to it.
+
+    Raises:
+        ConfigurationError: none is.
+    """
+
+    def legal(one: Level | None) -> bool:
+        return all(target.refuses(one, group, info) is None for info in infos)
+
+    if legal(level):
+        return level
+    assert target.exporter is not None
+    shape = infos[0].shape
+    bits = 8.0 * infos[0].dtype.itemsize if level is None else level.format.bits(shape)
+    choices = [one for label in target.exporter.formats if legal(one := _same_method(level, label))]
+    if legal(None):
+        choices.append(None)
+    if not choices:
+        raise ConfigurationError(f"{target.name} has no format for {group} (shape {list(shape)}); choose another")
+
+    def distance(one: Level | None) -> tuple[bool, float]:
+        size = 8.0 * infos[0].dtype.itemsize if one is None else one.format.bits(shape)
+        return size > bits, abs(size - bits)
+
+    return min(choices, key=distance)
+
+
+def _same_method(level: Level | None, label: str) -> Level | None:
+    """A format with the level's quantiser, or with plain rounding if that cannot do it."""
+    for quantizer in (level.quantizer if level else DEFAULT_QUANTIZER, DEFAULT_QUANTIZER):
+        try:
+            return Level.parse(f"{quantizer}:{label}")
+        except ConfigurationError:
+            continue
+    return Level.parse(label)
+
+
+def _label(level: Level | None) -> str:
+    return UNQUANTIZED if level is None else level.label
