@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from ..core.contracts.provider import Progress
 
 _SEED = 0
+_WHAT = "how much each weight counts"
 
 
 def squared_gradients(
@@ -32,10 +33,10 @@ def squared_gradients(
         weight.requires_grad_(True)
         handles.append(weight.register_post_accumulate_grad_hook(_squaring(squares[name])))  # type: ignore[no-untyped-call]
     draw = torch.Generator(device="cpu").manual_seed(_SEED)
-    tokens = 0
+    tokens, whole = 0, sum(ids.nbytes for ids in sequences)
     try:
         for number, ids in enumerate(sequences):
-            progress("how much each weight counts", number, len(sequences))
+            progress(_WHAT, sum(one.nbytes for one in sequences[:number]), whole)
             with torch.enable_grad():
                 logs = model(ids, use_cache=False).logits[0].float().log_softmax(-1)
                 drawn = torch.multinomial(logs.detach().exp().cpu(), 1, generator=draw).to(logs.device)
@@ -47,7 +48,7 @@ def squared_gradients(
         for _, weight in wanted:
             weight.requires_grad_(False)
             weight.grad = None
-    progress("how much each weight counts", len(sequences), len(sequences))
+    progress(_WHAT, whole, whole)
     return {name: square.div_(max(tokens, 1)) for name, square in squares.items()}
 
 

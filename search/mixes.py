@@ -1,4 +1,4 @@
-"""Mixes of levels that people have made by hand, as rules: how many levels above the lowest each group of weights is."""
+"""Mixes of levels that people have made by hand, as rules: how many levels above the lowest each group is."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from .level_record import recorded_levels
 
 
 class RecordedOptimizer:
-    """Made anew from the study's seed and its recorded starts; asked and told again what is recorded, it goes on as it would have.
+    """Made anew from the study's seed and starts; asked and told again what is recorded, it goes on as it would have.
 
     Args:
         key: the key of the evaluation that is to be queued with a new proposal; None if none is yet.

@@ -29,6 +29,7 @@ from .report import Report, report_of
 from .reporter import Reporter
 
 if TYPE_CHECKING:  # what evaluates needs transformers, which takes seconds to import: too long just to look
+    from ..core.contracts.provider import Progress
     from ..fitness.evaluator import Evaluator
     from ..fitness.item_sets import StagedItems
     from .fitness_report import FitnessReport
@@ -185,6 +186,22 @@ class Study:
                 raise
             store.studies.set_state(self.record.id, "complete")
         return self
+
+    def prepare(self, progress: Progress) -> None:
+        """Makes and records what a search of bit-widths starts from, if there is none; `optimize` does so otherwise.
+
+        Args:
+            progress: called with what is done, how much of it is, and the whole.
+
+        Raises:
+            CheckpointError, ConfigurationError, MaterialiseError, StorageError: see their messages.
+        """
+        if self.spec.space.quantize is None or self.store.studies.levels(self.record.id) is not None:
+            return
+        self.spec.space.progress = progress
+        self._note_models()
+        with leading(self.store, self.record.id) as store:
+            self._record_levels(store)
 
     def _note_models(self) -> None:
         checkpoints = self.spec.space.checkpoints

@@ -14,6 +14,7 @@ from .events import events
 from .export import export
 from .fitness import fitness
 from .front import front
+from .levels import levels
 from .lineage import lineage
 from .plugins import plugins
 from .queue import queue
@@ -42,6 +43,7 @@ app.command(rich_help_panel=SEARCH)(resume)
 app.command(rich_help_panel=LOOK)(status)
 app.command(rich_help_panel=LOOK)(best)
 app.command(rich_help_panel=LOOK)(front)
+app.command(rich_help_panel=LOOK)(levels)
 app.command(rich_help_panel=LOOK)(lineage)
 app.command(rich_help_panel=LOOK)(fitness)
 app.command(rich_help_panel=TAKE)(export)

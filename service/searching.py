@@ -12,7 +12,7 @@ from rich.text import Text
 from ..core.errors import HeterosisError
 from . import overview, summary
 from .console import HEAD, QUIET, pairs, print_json
-from .fetching import working
+from .fetching import telling, working
 from .formats import size
 from .opening import command_line
 from .options import DEFAULT_STORAGE
@@ -57,6 +57,8 @@ def search(
         console.print(line)
     console.print()
     with _notes(study, outputs, crew, storage, budget):
+        with telling(console) as tell:
+            study.prepare(tell)
         with display(console, Progress("search", done, budget, 0, "", "", None, None, doing)) as listener:
             study.optimize(budget, listener, crew.workers, **crew.options)
         _write(study, outputs, console)

@@ -33,6 +33,30 @@ def study(tmp_path, checkpoints, words):
 
 
 @pytest.fixture
+def levelled(tmp_path, checkpoints, words):
+    """Makes studies of bit-widths, in `tmp_path`; all are closed at the end."""
+    made = []
+
+    def make(database="a.db", budget=4.5, levels=("int2-g16", "int4-g16", "int8-g16"), objectives=None, **settings):
+        quantize = ht.Quantize(levels=list(levels), budget=budget)
+        space = ht.Space(
+            str(checkpoints / "base"),
+            [str(checkpoints / name) for name in ("one", "two")],
+            ht.Merge("task_arithmetic", weight=(0.0, 1.0)),
+            tmp_path,
+            quantize,
+        )
+        goals = objectives or [ht.maximize("accuracy", task=words, items=10)]
+        settings = {"optimizer": "level_es", "seed": 3, "finalists": 2, **settings}
+        made.append(ht.Study("bits", space, goals, storage=tmp_path / database, **settings))
+        return made[-1]
+
+    yield make
+    for study in made:
+        study.close()
+
+
+@pytest.fixture
 def history():
     """All that a user may see of a study, but for times and ids."""
 

@@ -1,7 +1,5 @@
 """A search of bit-widths begins with labelled starts, recorded with the study, and goes on with the same ones."""
 
-import heterosis as ht
-import pytest
 from heterosis.core.contracts import Optimizer, Proposal
 from heterosis.core.level_genes import LevelGenes
 from heterosis.core.quantization.groups import Group
@@ -12,30 +10,6 @@ from heterosis.search.starts import starts
 from heterosis.testing.architectures import architectures
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-
-@pytest.fixture
-def levelled(tmp_path, checkpoints, words):
-    """Makes studies of bit-widths, in `tmp_path`; all are closed at the end."""
-    made = []
-
-    def make(database="a.db", budget=4.5, levels=("int2-g16", "int4-g16", "int8-g16"), objectives=None, **settings):
-        quantize = ht.Quantize(levels=list(levels), budget=budget)
-        space = ht.Space(
-            str(checkpoints / "base"),
-            [str(checkpoints / name) for name in ("one", "two")],
-            ht.Merge("task_arithmetic", weight=(0.0, 1.0)),
-            tmp_path,
-            quantize,
-        )
-        goals = objectives or [ht.maximize("accuracy", task=words, items=10)]
-        settings = {"optimizer": "level_es", "seed": 3, "finalists": 2, **settings}
-        made.append(ht.Study("bits", space, goals, storage=tmp_path / database, **settings))
-        return made[-1]
-
-    yield make
-    for study in made:
-        study.close()
 
 
 @settings(max_examples=40, deadline=None)
@@ -113,7 +87,7 @@ def test_a_search_goes_on_with_the_starts_that_it_began_with(levelled, monkeypat
 def test_a_study_may_begin_without_starts(levelled):
     study = levelled(starts=False).optimize(candidates=4)
     assert recorded_levels(study.record.id, study.store).starts == ()
-    assert [one.record.operator for one in study.candidates][0] == "given"  # the middle
+    assert study.candidates[0].record.operator == "given"  # the middle
     assert levelled(starts=False).spec.starts is False
 
 
