@@ -46,9 +46,7 @@ def levels(name: Name = None, storage: Storage = DEFAULT_STORAGE, json: Json = F
         screen.print(_comparisons(report, unit))
         screen.print()
         winner = f"candidate {report.winner.number}, {report.winner.bits:.2f} bits for each weight"
-        screen.print(
-            Text.assemble(("Winner", HEAD), f": {winner}; a column for each layer, from the first to the last")
-        )
+        screen.print(Text.assemble(("Winner", HEAD), f": {winner}; a column for each layer"))
         screen.print(pairs(picture(report)))
         screen.print(Text("  ".join(f"{sign} {label}" for label, sign in report.signs.items()), style=QUIET))
 
