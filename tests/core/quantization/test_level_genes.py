@@ -1,0 +1,143 @@
+"""Level genes: fused groups, what is legal for a target, and clear errors before work starts."""
+
+import heterosis as ht
+import pytest
+from heterosis.core.errors import ConfigurationError, HeterosisError
+from heterosis.core.plan import plan
+from heterosis.core.quantize_space import Quantize
+from heterosis.testing.checkpoints import write_tiny
+
+
+@pytest.fixture
+def space(tmp_path, checkpoints, monkeypatch):
+    """Makes spaces of two fine-tunes whose matrices are 32 to 64 wide."""
+    monkeypatch.setenv("HETEROSIS_CACHE", str(tmp_path / "cache"))
+
+    def make(**options):
+        sources = [str(checkpoints / name) for name in ("one", "two")]
+        return ht.Space(str(checkpoints / "base"), sources, ht.Merge("linear"), tmp_path, Quantize(**options))
+
+    return make
+
+
+def genome_of(space):
+    low, high = space.genes.bounds()
+    return space.genes.decode((low + high) / 2)
+
+
+def test_fused_weights_share_a_gene(space):
+    levels = space(bits=[4, 8], group_size=16).levels
+    assert {name.split("/")[1] for name in levels.members} == {"qkv", "o_proj", "gate_up", "down_proj"}
+    assert len(levels.members) == 4 * levels.layers
+    found = levels.gene_of
+    assert len({found[f"model.layers.0.self_attn.{part}_proj.weight"] for part in "qkv"}) == 1
+    assert "model.embed_tokens.weight" not in found
+    assert len(space(bits=[4, 8], group_size=16, groups="model", by_kind=False).levels.members) == 1
+
+
+def test_choices_go_from_the_smallest_to_the_largest(space):
+    levels = space(levels=["none", "int8-g16", "int2-g16"]).levels
+    assert levels.genes[0].choices == ("int2-g16", "int8-g16", "none")
+    assert list(levels.costs.costs[levels.genes[0].name].values()) == sorted(
+        levels.costs.costs[levels.genes[0].name].values()
+    )
+
+
+def test_what_is_decoded_is_what_is_planned(space):
+    made = space(levels=["int2-g16", "int8-g16"], fixed={"embedding": "int8-channel"}, budget=4.5)
+    genome = genome_of(made)
+    planned = plan(made.decode(genome), made.checkpoints)
+    for tensor in planned.tensors:
+        gene = made.levels.gene_of.get(tensor.name)
+        if gene is not None:
+            assert tensor.level.label == genome[gene]
+        elif tensor.name == "model.embed_tokens.weight":
+            assert tensor.level.label == "int8-channel"
+        else:
+            assert tensor.level is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bits": [4], "group_size": 36}, r"no level is legal for .*int4-g36.*add levels that are"),
+        ({"levels": ["int4-g36", "int4-g16"]}, r"'int4-g36' is legal nowhere.*leave it out"),
+        ({"levels": ["q4_k"]}, r"no level is legal.*256"),
+        ({"levels": ["int4-g16"], "fixed": {"embeding": "int4-g16"}}, r"no weights are 'embeding'. Did you mean 'embedding'"),
+        ({"levels": ["int4-g16"], "fixed": {"qkv": "int4-g36"}}, r"qkv cannot be 'int4-g36'"),
+        ({"levels": ["int4-g16"], "budget": 3.0}, r"below\s+the smallest legal model.*raise it"),
+        ({"levels": ["int4-g16"], "budget": "1kB"}, r"below\s+the smallest legal model.*`fixed: "),
+        (
+            {"levels": ["int4-g16"], "fixed": {kind: "int4-g16" for kind in ("qkv", "o_proj", "gate_up", "down_proj")}},
+            r"is every kind `fixed`",
+        ),
+    ],
+)  # fmt: skip
+def test_what_this_model_cannot_have_is_refused_before_work_starts(space, options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        _ = space(**options).genes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bits": [77]}, "int77"),
+        ({"levels": ["gptk:int4"]}, "gptk"),
+        ({"levels": ["gptq:int44"]}, "int44"),
+        ({"target": "ggup"}, "gguf"),
+        ({"target": "mergekit"}, "writes no quantised weights"),
+        ({"budget": "60XB"}, "budget|bytes"),
+        ({"groups": "layer:2"}, "layer"),
+        ({"by_kind": "yes"}, "true or false"),
+        ({"options": {"gptq": {"damp": 1}}}, "Did you mean 'damping'"),
+        ({"options": {"gptq": {"damping": "much"}}}, "like 0.01"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_at_once(options, message):
+    with pytest.raises(HeterosisError, match=message):
+        Quantize(**options)
+
+
+def test_a_target_that_cannot_hold_a_level_says_so(space):
+    with pytest.raises(ConfigurationError, match=r"in the target 'gguf'"):
+        _ = space(levels=["int3-g16"], target="gguf").genes
+
+
+def test_a_target_that_cannot_express_the_source_says_so(tmp_path):
+    quantize = Quantize(levels=["q8_0"], target="gguf")
+
+    class Strange:
+        tensors = ()
+        config = {"model_type": "mamba", "architectures": ["MambaForCausalLM"]}
+
+    with pytest.raises(ConfigurationError, match=r"the target 'gguf' cannot hold this model"):
+        quantize.genes(Strange())
+
+
+def test_calibration_that_is_missing_is_an_error_before_work_starts(space):
+    made = space(levels=["gptq:int4-g16"], calibration="nowhere.txt")
+    with pytest.raises(HeterosisError, match=r"nowhere\.txt"):
+        _ = made.checkpoints
+
+
+def test_a_quantiser_that_must_know_inputs_asks_for_calibration(space):
+    made = space(levels=["gptq:int4-g16"])
+    with pytest.raises(ConfigurationError, match=r"gptq must know the inputs.*give `calibration`"):
+        plan(made.decode(genome_of(made)), made.checkpoints)
+
+
+def test_calibration_of_no_source_is_an_error(space):
+    with pytest.raises(ConfigurationError, match="unknown source 'three'"):
+        space(levels=["gptq:int4-g16"], calibration={"three": "texts.txt", "one": "t", "two": "t"})
+
+
+def test_statistics_of_another_model_are_refused(space, tmp_path, checkpoints):
+    (tmp_path / "texts.txt").write_text("one two three four five six seven\n" * 3)
+    write_tiny(tmp_path / "other", seed=9, change=0.5)
+    _ = ht.Space(
+        str(checkpoints / "base"), {"other": str(tmp_path / "other")}, ht.Merge("linear"), tmp_path,
+        Quantize(levels=["gptq:int4-g16"], calibration="texts.txt"),
+    ).checkpoints  # fmt: skip
+    (file,) = (tmp_path / "cache" / "statistics").glob("*.safetensors")
+    with pytest.raises(HeterosisError, match=r"of other weights than|another|other checkpoint"):
+        _ = space(levels=["gptq:int4-g16"], calibration=str(file)).checkpoints
