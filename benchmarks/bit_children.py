@@ -127,7 +127,9 @@ def study(folder: Path, pieces: int) -> StudySpec:
 def family(space: Space, count: int) -> list[Recipe]:
     """A parent, and `count` children that differ from it in one to three pairs of groups of the same kind."""
     random = np.random.default_rng(0)
-    parent = {gene.name: str(random.choice(LEVELS)) if gene.name.startswith("level/") else 0.5 for gene in space.genes}
+    parent: dict[str, str | float] = {
+        gene.name: str(random.choice(LEVELS)) if gene.name.startswith("level/") else 0.5 for gene in space.genes
+    }
     children: list[dict[str, str | float]] = []
     while len(children) < count:
         child = dict(parent)

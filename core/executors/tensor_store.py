@@ -113,7 +113,7 @@ class TensorStore:
     def _sound(self, key: str, target: torch.Tensor) -> torch.Tensor | None:
         path = self._folder.path(key)
         try:
-            with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            with safe_open(path, framework="pt") as file:
                 tensor: torch.Tensor = file.get_tensor("tensor")
                 if (file.metadata() or {}).get("crc32") == str(_checksum(tensor)) and _alike(tensor, target):
                     return tensor
@@ -135,4 +135,4 @@ def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def _checksum(tensor: torch.Tensor) -> int:
-    return zlib.crc32(tensor.view(-1).view(torch.uint8).numpy())
+    return zlib.crc32(tensor.view(-1).view(torch.uint8).numpy().data)
