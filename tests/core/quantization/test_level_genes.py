@@ -1,5 +1,7 @@
 """Level genes: fused groups, what is legal for a target, and clear errors before work starts."""
 
+from types import MappingProxyType
+
 import heterosis as ht
 import pytest
 from heterosis.core.errors import ConfigurationError, HeterosisError
@@ -63,12 +65,12 @@ def test_what_is_decoded_is_what_is_planned(space):
         ({"bits": [4], "group_size": 36}, r"no level is legal for .*int4-g36.*add levels that are"),
         ({"levels": ["int4-g36", "int4-g16"]}, r"'int4-g36' is legal nowhere.*leave it out"),
         ({"levels": ["q4_k"]}, r"no level is legal.*256"),
-        ({"levels": ["int4-g16"], "fixed": {"embeding": "int4-g16"}}, r"no weights are 'embeding'. Did you mean 'embedding'"),
+        ({"levels": ["int4-g16"], "fixed": {"embeding": "int4-g16"}}, r"are 'embeding'. Did you mean 'embedding'"),
         ({"levels": ["int4-g16"], "fixed": {"qkv": "int4-g36"}}, r"qkv cannot be 'int4-g36'"),
         ({"levels": ["int4-g16"], "budget": 3.0}, r"below\s+the smallest legal model.*raise it"),
         ({"levels": ["int4-g16"], "budget": "1kB"}, r"below\s+the smallest legal model.*`fixed: "),
         (
-            {"levels": ["int4-g16"], "fixed": {kind: "int4-g16" for kind in ("qkv", "o_proj", "gate_up", "down_proj")}},
+            {"levels": ["int4-g16"], "fixed": dict.fromkeys(("qkv", "o_proj", "gate_up", "down_proj"), "int4-g16")},
             r"is every kind `fixed`",
         ),
     ],
@@ -108,7 +110,7 @@ def test_a_target_that_cannot_express_the_source_says_so(tmp_path):
 
     class Strange:
         tensors = ()
-        config = {"model_type": "mamba", "architectures": ["MambaForCausalLM"]}
+        config = MappingProxyType({"model_type": "mamba", "architectures": ["MambaForCausalLM"]})
 
     with pytest.raises(ConfigurationError, match=r"the target 'gguf' cannot hold this model"):
         quantize.genes(Strange())
