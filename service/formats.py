@@ -42,7 +42,7 @@ def engine_line(figures: Mapping[str, Any]) -> str:
     """What was measured of an exported model.
 
     >>> engine_line({"bytes": 81_000_000, "prefill_ms": 81.2, "decode_speed": 31.4, "memory": 412_000_000})
-    '81.0 MB of weights, prefill 81 ms, 31.4 tokens/s, at its peak 412 MB of memory'
+    '81.0 MB of weights, prefill 81.2 ms, 31.4 tokens/s, at its peak 412 MB of memory'
     """
     parts = [f"{size(figures['bytes'])} of weights"]
     if "prefill_ms" in figures:

@@ -39,7 +39,7 @@ def _zero_points_expected_packed() -> Iterator[None]:
     its own too (0.19 did not, nor does vLLM). In this block it makes the room that they need."""
     from compressed_tensors.compressors.pack_quantized import base
 
-    plain = base.PackedQuantizationCompressor.compress
+    plain = vars(base.PackedQuantizationCompressor)["compress"]
 
     def compress(kind: Any, state: dict[str, torch.Tensor], scheme: Any) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = plain.__func__(kind, state, scheme)

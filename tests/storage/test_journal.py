@@ -60,6 +60,20 @@ def test_artifacts_of_a_candidate(store: Store, study: StudyRecord, tmp_path: Pa
     assert store.artifacts.of(base.id) == [copy, again], "what was written over is gone"
 
 
+def test_what_was_measured_of_a_candidates_exports(store: Store, study: StudyRecord) -> None:
+    base = store.candidates.add_reference(study.id, "base", {}, "a" * 64)
+    other = store.candidates.add_reference(study.id, "other", {}, "b" * 64)
+    assert store.artifacts.exports(base.id) == []
+    first = {"format": "gguf", "path": "/one", "bytes": 1000, "decode_speed": 31.5}
+    second = {"format": "gguf", "path": "/two", "bytes": 2000}
+    again = {**first, "decode_speed": 30.0}
+    for figures in (first, second, again):
+        store.artifacts.note_export(base.id, figures)
+    store.artifacts.note_export(other.id, second)
+    assert store.artifacts.exports(base.id) == [again, second]
+    assert store.artifacts.exports(other.id) == [second]
+
+
 def test_an_artifact_belongs_to_someone(store: Store, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no candidate with id nowhere"):
         store.artifacts.record("nowhere", "safetensors", tmp_path, "a" * 64, 1)

@@ -145,3 +145,14 @@ def test_models_that_are_no_language_models_are_refused(exporter):
     assert exporter.refuses_source({"model_type": "llama"}) is None
     assert "encoder" in exporter.refuses_source({"model_type": "t5", "is_encoder_decoder": True})
     assert "no language model 'vit'" in exporter.refuses_source({"model_type": "vit"})
+
+
+def test_loading_draws_nothing_and_leaves_the_library_as_it_was(exporter, planned, tmp_path, capfd):
+    from compressed_tensors.compressors.pack_quantized.base import PackedQuantizationCompressor
+
+    exporter.write(planned({"qkv": "int4-g32-asym"}, target=exporter.name), tmp_path / "model")
+    before = vars(PackedQuantizationCompressor)["compress"]
+    exporter.load(tmp_path / "model")
+    assert vars(PackedQuantizationCompressor)["compress"] is before
+    drawn = capfd.readouterr()
+    assert drawn.out == drawn.err == ""
