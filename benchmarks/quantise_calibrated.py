@@ -75,6 +75,7 @@ def _gptq_row(weight: torch.Tensor, form: IntegerFormat, gram: torch.Tensor) -> 
         reference_seconds,
         f"proxy loss {losses[0] / losses[1] - 1:+.4%} from the reference; rtn: {losses[2] / losses[1]:.2f} times it; "
         f"{(ours != theirs).float().mean():.2%} of weights differ",
+        losses[0] / losses[1],
     )
 
 

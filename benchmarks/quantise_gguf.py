@@ -16,7 +16,8 @@ from heterosis.core.quantization.level import format_of
 from heterosis.plugins.formats.gguf_blocks import BLOCKS
 from heterosis.plugins.formats.gguf_format import GgufFormat
 from heterosis.plugins.formats.gguf_k import SUPERBLOCKS
-from quantise_rows import Row
+
+from .quantise_rows import Row
 
 REPEATS = 3
 
@@ -45,7 +46,8 @@ def _rows(label: str, weight: torch.Tensor, repeats: int) -> list[Row]:
         ratio = _error(ours, weight) / max(_error(theirs, weight), 1e-30)
         share = float(np.mean(ours == theirs))
         note = f"squared error {ratio:.4f} of theirs; {share:.2%} of the values equal"
-        found.append(Row(label, name, float(np.abs(ours - theirs).max()), seconds, taken, note))
+        searched = None if label in BLOCKS else ratio
+        found.append(Row(label, name, float(np.abs(ours - theirs).max()), seconds, taken, note, searched))
     return found
 
 

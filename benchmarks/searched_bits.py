@@ -13,8 +13,8 @@ counted, for several seeds of the search:
    skills.
 
 Held out are texts that no search has seen: other documentation (1), the skills' test questions (2), with accuracy as
-the task. Texts are docstrings of NumPy (search, calibration) and of SciPy (held out), so that nothing is to be fetched but
-the model. Intervals of a seed are over pieces of text, paired; bars are on means over seeds.
+the task. Texts are docstrings of NumPy (search, calibration) and of SciPy (held out), so that nothing is to be fetched
+but the model. Ratios are of perplexities, geometric means over seeds; intervals are over pieces of text, paired.
 
 With `--folder`, an interrupted run goes on where it was. `--quick`: one budget, one seed, few candidates, and no bars:
 it shows that everything runs.

@@ -14,6 +14,7 @@ from ..embeddings import is_output_embedding
 from ..errors import CheckpointError, MaterialiseError
 from ..plan import Plan, TensorPlan
 from ..quiet import no_progress_bars
+from .activation_hooks import ActivationHooks
 from .compute import compute_all
 from .operands import Operands
 from .tensor_store import TensorStore
@@ -38,6 +39,7 @@ class LiveExecutor:
         self._targets = _by_stored_name(model)
         self._loaded: dict[str, tuple[Any, ...]] = {}
         self._operands: Operands | None = None
+        self._hooks = ActivationHooks(model)
 
     def materialise(self, plan: Plan) -> int:
         """Makes the resident model the planned one.
@@ -53,15 +55,20 @@ class LiveExecutor:
         self._check_names(plan)
         if self._operands is None or self._operands.sources is not plan.sources:
             device = next(iter(self._targets.values())).device
+            known = {} if self._operands is None else self._operands.roundings
             self._operands = Operands(plan.sources, keep=True, device=device, store=self.store)
+            self._operands.roundings |= known
         changed = [tensor for tensor in plan.tensors if self._loaded.get(tensor.name) != _built(tensor)]
         for tensor in changed:
             self._loaded.pop(tensor.name, None)
+            self._operands.roundings.pop(tensor.name, None)
 
         def note(tensor: TensorPlan) -> None:
             self._loaded[tensor.name] = _built(tensor)
 
         compute_all([(tensor, self._targets[tensor.name].data) for tensor in changed], self._operands, note)
+        roundings = self._operands.roundings
+        self._hooks.set({tensor.name.removesuffix(".weight"): roundings.get(tensor.name) for tensor in plan.tensors})
         self.plan = plan
         return len(changed)
 

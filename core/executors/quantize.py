@@ -32,10 +32,12 @@ def quantize_into(tensor: TensorPlan, target: torch.Tensor, operands: Operands) 
     """Replaces a merged tensor by what its quantised form stands for; does nothing if the plan does not quantise it."""
     if tensor.quantize is None:
         return
-    values = quantize(tensor.name, tensor.quantize, target, operands).dequantize(target.dtype)
+    quantized = quantize(tensor.name, tensor.quantize, target, operands)
+    values = quantized.dequantize(target.dtype)
     if not values.isfinite().all():
         raise MaterialiseError(f"{tensor.name} has values that are not finite after {tensor.quantize.level.label}")
     target.copy_(values)
+    operands.roundings[tensor.name] = tensor.quantize.level.plugin.activations(quantized)
 
 
 def _calibration(step: QuantizeStep, operands: Operands) -> Calibration | None:

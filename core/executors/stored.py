@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from ..contracts import Quantizer
 from ..plan import TensorPlan
 from .operands import Operands
 from .quantize import quantize_into
@@ -32,7 +33,7 @@ def read_stored(
             found.add(place)
             done(tensor)
 
-    in_threads(look, [place for place, (tensor, _) in enumerate(planned) if tensor.quantize is not None])
+    in_threads(look, [place for place, (tensor, _) in enumerate(planned) if _is_kept(tensor)])
     return [one for place, one in enumerate(planned) if place not in found]
 
 
@@ -40,8 +41,13 @@ def quantize_and_keep(tensor: TensorPlan, target: torch.Tensor, operands: Operan
     """Quantises a merged tensor in its place, if the plan says so, and lets the store keep what took long."""
     store, started = operands.store, time.perf_counter()
     quantize_into(tensor, target, operands)
-    if store is None or tensor.quantize is None:
+    if store is None or not _is_kept(tensor):
         return
     if target.device.type != "cpu":
         torch.cuda.synchronize(target.device)
     store.keep(store.key(tensor, operands.sources, target.device), target, time.perf_counter() - started)
+
+
+def _is_kept(tensor: TensorPlan) -> bool:
+    """Whether its values are all there is to know: not where they also say how the layer's inputs are rounded."""
+    return tensor.level is not None and type(tensor.level.plugin).activations is Quantizer.activations
