@@ -2,7 +2,7 @@
 
     python -m benchmarks.quantise [--quick] [--json FILE]
 
-The weights are a matrix of a fine-tune of SmolLM2-135M (the first layer's `down_proj` of the quickstart's Italian expert,
+The weights are a matrix of a fine-tune of SmolLM2-135M (the first `down_proj` of the quickstart's Italian expert,
 576 x 1536, bfloat16). Where a library has the same format and the same rule, nothing may differ; where both search,
 errors are compared: of K-quants the squared error, of GPTQ the proxy loss tr((W - Q) H (W - Q)^T). Libraries:
 compressed-tensors and gguf; bitsandbytes, llama-cpp-python and llm-compressor where they are installed (the last one
@@ -28,7 +28,9 @@ from .quantise_rows import Row
 from .quickstart import QUICKSTART
 
 TENSOR = "model.layers.0.mlp.down_proj.weight"
-GPTQ_WITHIN, SEARCHES_WITHIN = 1.01, 1.02
+GPTQ_WITHIN = 1.01
+SEARCHES_WITHIN = 1.1
+"""Loose, because these weights come from a 4-bit file: q5_k nearly meets its grid, and what is left is rounding."""
 
 
 def main() -> None:
