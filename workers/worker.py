@@ -76,20 +76,12 @@ class Worker:
         self._environments: dict[str, str] = {}
         self._draining = threading.Event()
         self._hand_back_at: float | None = None
-        self._working = threading.Lock()
-        self._idle_since = time.monotonic()
         self._studies: dict[str, Mapping[str, Any]] = {}
         self._drifted = False
         self._taken: Waiting | None = None
         self._noted: str | None = None
         self._noted_at = time.monotonic()
         self._done = self._failed = 0
-        self.last_claim = time.monotonic()
-
-    @property
-    def idle_seconds(self) -> float:
-        """How long it has been without work; 0 while it works."""
-        return 0.0 if self._working.locked() else time.monotonic() - self._idle_since
 
     def work_one(self, evaluation_id: str | None = None) -> bool:
         """Claims what suits it best of what waits, evaluates it, and records what came of it.
@@ -106,24 +98,19 @@ class Worker:
         if self._draining.is_set() or self._drifted:
             return False
         self._choosing.look()
-        with self._working:
-            claims = self._store.queue.take(
-                self._owner,
-                self._settings.queues,
-                self._choose,
-                self._settings.lease_seconds,
-                besides=self._refused,
-                studies=self._settings.studies,
-            )
-            if not claims:
-                self._note(None)
-                return False
-            self.last_claim = time.monotonic()
-            try:
-                self._work(claims)
-            finally:
-                self._idle_since = time.monotonic()
-            return True
+        claims = self._store.queue.take(
+            self._owner,
+            self._settings.queues,
+            self._choose,
+            self._settings.lease_seconds,
+            besides=self._refused,
+            studies=self._settings.studies,
+        )
+        if not claims:
+            self._note(None)
+            return False
+        self._work(claims)
+        return True
 
     def drain(self, grace_seconds: float) -> None:
         """Takes nothing more; what runs is finished, or handed back after the grace. From any thread; does not wait."""
