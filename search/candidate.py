@@ -12,7 +12,7 @@ from ..core.contracts import Exporter
 from ..core.estimate import Estimate
 from ..core.genome import Genome
 from ..core.plan import Plan, plan
-from ..core.quantization.projection import Replacement, plan_for
+from ..core.quantization.projection import Replacement, exporter_for, plan_for
 from ..core.recipe import Recipe
 from ..core.space import Space
 from ..core.stage import Stage
@@ -61,7 +61,7 @@ class Candidate:
     def export(
         self,
         directory: str | Path,
-        format: str = "safetensors",  # noqa: A002  (the field's word)
+        format: str | None = None,  # noqa: A002  (the field's word)
         verify: bool = True,
     ) -> Path:
         """Writes the model, and notes in the database what was written and measured.
@@ -70,7 +70,7 @@ class Candidate:
 
         Args:
             directory: a folder that does not exist yet, or is empty.
-            format: name of an exporter plugin.
+            format: name of an exporter plugin (default: the target that its levels were searched for, or safetensors).
             verify: whether a quantised model is reloaded, compared with the candidate as it was simulated, and
                 measured, before it gets its name.
 
@@ -81,6 +81,7 @@ class Candidate:
             EvaluationError: the written model is not the simulated one; nothing is left.
         """
         target = Path(directory)
+        format = format or exporter_for(self.recipe)  # noqa: A001
         exporter: Exporter = registry.load("exporters", format)()
         figures = write_export(exporter, self.export_plan(format)[0], target, verify)
         for path in weight_files(target):

@@ -27,7 +27,14 @@ def export(
             metavar="[NUMBER] DIR", show_default=False, help="A candidate's number (default: the winner); the folder."
         ),
     ],
-    format: Annotated[str, typer.Option(metavar="NAME", help="An exporter plugin.")] = "safetensors",  # noqa: A002
+    format: Annotated[  # noqa: A002
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="An exporter plugin (default: the target that levels were searched for, or safetensors).",
+        ),
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Build this recipe (YAML, ours or mergekit's) without a study.")
     ] = None,
@@ -73,13 +80,21 @@ def _parsed(target: list[str]) -> tuple[int | None, Path]:
 
 
 def _export_candidate(
-    storage: str, name: str | None, number: int | None, folder: Path, kind: str, verify: bool
+    storage: str,
+    name: str | None,
+    number: int | None,
+    folder: Path,
+    wanted: str | None,
+    verify: bool,
 ) -> Mapping[str, Any]:
     from ..core import registry
+    from ..core.quantization.projection import exporter_for
 
-    registry.load("exporters", kind)
+    if wanted is not None:
+        registry.load("exporters", wanted)
     with loaded(storage, name) as study:
         candidate = study.best() if number is None else study.candidate(number)
+        kind = wanted or exporter_for(candidate.recipe)
         open_checkpoints(study.spec.space, console())
         _tell_replaced(candidate.export_plan(kind)[1], kind)
         with working(console(), f"Writing {candidate.name} of {study.spec.name} to {folder}"):
@@ -88,17 +103,18 @@ def _export_candidate(
         return noted[-1] if verify and noted else {}
 
 
-def _export_recipe(file: Path, folder: Path, kind: str, verify: bool) -> Mapping[str, Any]:
+def _export_recipe(file: Path, folder: Path, wanted: str | None, verify: bool) -> Mapping[str, Any]:
     from ..core import registry
     from ..core.checkpoints import SourceSet
     from ..core.checkpoints.statistics import include_statistics
-    from ..core.quantization.projection import plan_for
+    from ..core.quantization.projection import exporter_for, plan_for
     from ..core.recipe import Recipe
     from ..core.statistics import all_needs
     from ..fitness.verification import write_export
 
-    exporter = registry.load("exporters", kind)()
     recipe = Recipe.from_yaml(_text(file), str(file))
+    kind = wanted or exporter_for(recipe)
+    exporter = registry.load("exporters", kind)()
     with telling(console()) as tell:
         sources = SourceSet(recipe.base_model, recipe.references, file.resolve().parent, tell)
         include_statistics(sources, all_needs(recipe), file.resolve().parent, tell)

@@ -111,6 +111,8 @@ def _write(study: Study, outputs: Outputs, console: Console) -> None:
 
 
 def _conclude(study: Study, outputs: Outputs, console: Console) -> None:
+    from ..fitness.engine_figures import weight_files
+
     report = study.report()
     console.print()
     if report is None:
@@ -122,13 +124,13 @@ def _conclude(study: Study, outputs: Outputs, console: Console) -> None:
     best = study.best()
     rows = [("winner", Text(f"{best.name}, shown by `heterosis best`"))]
     if outputs.export:
-        weights = sum(path.stat().st_size for path in outputs.merged.glob("*.safetensors"))
+        weights = sum(path.stat().st_size for path in weight_files(outputs.merged))
         rows.append(("model", Text(f"{outputs.merged} ({size(weights)})")))
     figures = [str(path) for path in (outputs.history, outputs.front) if path.exists()]
     rows.append(("figures", Text(", ".join(figures))))
     rows.append(("database", Text(study.store.database.where)))
     console.print(pairs(rows))
-    if outputs.export:
+    if outputs.export and not any(outputs.merged.glob("*.gguf")):
         console.print()
         console.print(Text("Load it:", style=HEAD))
         console.print("  from transformers import pipeline", style=QUIET)

@@ -12,7 +12,7 @@ from ..contracts.target import QuantizingExporter
 from ..errors import ConfigurationError
 from .groups import Group, groups_of
 from .level import DEFAULT_QUANTIZER, UNQUANTIZED, Level
-from .target import Target
+from .target import NO_TARGET, Target
 
 if TYPE_CHECKING:
     from ..plan import Plan
@@ -32,6 +32,12 @@ class Replacement(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.old} as {self.new} ({self.groups} group{'' if self.groups == 1 else 's'})"
+
+
+def exporter_for(recipe: Recipe) -> str:
+    """The exporter that a recipe aims at: its target, or plain safetensors."""
+    aims = recipe.quantize is not None and recipe.quantize.target != NO_TARGET
+    return recipe.quantize.target if recipe.quantize is not None and aims else "safetensors"
 
 
 def plan_for(recipe: Recipe, sources: Mapping[str, Checkpoint], exporter: str) -> tuple[Plan, tuple[Replacement, ...]]:
