@@ -54,7 +54,9 @@ LEVELS = [f"gptq:int{form}-asym" for form in ("2-g64", "2-g32", "3-g64", "3-g32"
 UNIFORM = [f"gptq:int{width}-g{group}-asym" for width in (2, 3) for group in (96, 64, 48, 32, 24)]
 OPTIONS = {"gptq": {"search": "mse"}}
 SKILLS = ("italian", "indonesian", "addition")
-CANDIDATES = 64
+OPTIMIZER = {"name": "level_es", "population": 1, "offspring": 4}
+"""A climb in small generations: candidates are few, and their scores, on the same texts, are free of noise."""
+CANDIDATES = 128
 MERGES, BITS_AFTER = 24, 40
 TEXT, HELD_OUT = "documentation", "held-out documentation"
 
@@ -95,8 +97,13 @@ def run(laboratory: Laboratory, arguments: argparse.Namespace) -> tuple[list[Seq
     bars: list[Bar] = []
     details: dict[str, Any] = {"winners": []}
     experiments = {"bits": laboratory.bits, "merge": laboratory.merge}
-    for name, budget in itertools.product([arguments.only] if arguments.only else experiments, budgets):
-        found = [experiments[name](budget, seed) for seed in seeds]
+    names = [arguments.only] if arguments.only else list(experiments)
+    compared = {
+        (name, budget, seed): experiments[name](budget, seed)
+        for name, seed, budget in itertools.product(names, seeds, budgets)
+    }
+    for name, budget in itertools.product(names, budgets):
+        found = [compared[name, budget, seed] for seed in seeds]
         for other in found[0].others:
             theirs = [one.others[other] for one in found]
             ratios = [
@@ -209,13 +216,13 @@ class Laboratory:
             study = Study.load(spec.name, database)
         except ConfigurationError:  # there is none of this name
             study = Study.create(spec, database)
-        if study.record.state != "complete":
+        if study.record.state != "complete" or study.spec.candidates < spec.candidates:
             started = time.monotonic()
 
             def tell(progress: Progress) -> None:
                 print(f"\r{spec.name}: {progress.stage} {progress.done} of {progress.whole}", end="", flush=True)
 
-            study.optimize(listener=tell)
+            study.optimize(candidates=spec.candidates, listener=tell)
             print(f", {time.monotonic() - started:.0f} s", flush=True)
         return study
 
@@ -260,7 +267,7 @@ class Laboratory:
                 HELD_OUT: {"type": "perplexity", "test": "held-out.txt", "characters": 400},
             },
             "objectives": [{"minimize": "divergence", "tasks": [TEXT]}],
-            "optimizer": {"name": "level_es"},
+            "optimizer": OPTIMIZER,
         }
 
     def _joint_spec(self, budget: float, seed: int) -> dict[str, Any]:
@@ -283,7 +290,7 @@ class Laboratory:
             },
             "tasks": tasks,
             "objectives": [{"minimize": "perplexity", "tasks": [f"{skill} text" for skill in SKILLS]}],
-            "optimizer": {"name": "level_es"},
+            "optimizer": OPTIMIZER,
         }
 
     def _merge_spec(self, seed: int) -> dict[str, Any]:
