@@ -82,3 +82,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "latin.yaml").write_bytes("name: größe\n".encode("latin-1"))
     with pytest.raises(ConfigurationError, match=r"latin\.yaml cannot be read"):
         strict_yaml.read(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize("text", ["\x85", "a\u2028b", "\u2029", "caffè", 'a: "b"\x85'])
+def test_text_is_read_back_as_it_was_also_with_line_ends_of_unicode(text):
+    assert strict_yaml.parse(strict_yaml.dump({text: [text]}), "here") == {text: [text]}
