@@ -92,7 +92,7 @@ class LevelGenes:
         given = self._quantize.calibration
         if isinstance(given, Mapping):
             given = {sources[label]: file for label, file in given.items()}
-        return Quantization(found, self._quantize.target, given, self._quantize.options)
+        return Quantization(found, self._quantize.target, given, self._quantize.options, self._quantize.rotation)
 
     def uniform(self, label: str) -> Genome | None:
         """The genome that has this level wherever it is legal, and elsewhere the legal one that is nearest in size and

@@ -23,6 +23,7 @@ from .quantization.groups import group_of
 from .quantization.level import Level
 from .quantization.target import target_of
 from .recipe import Recipe, torch_dtype
+from .rotate import RotateStep, rotated
 from .seeds import derived_seed
 from .slice_merge import SliceMerge, slice_merge
 from .slices import OutputTensor, output_slices, output_tensors, recipe_slices
@@ -77,7 +78,7 @@ class QuantizeStep:
 
 @dataclass(frozen=True)
 class TensorPlan:
-    """How the tensor that will be called `name` comes about: `steps` in order, then `quantize` if there is one.
+    """How the tensor that will be called `name` comes about: `steps` in order, then `rotate` and `quantize`, if any.
 
     Attributes:
         info: its shape, and the dtype that it has in the model, quantised or not.
@@ -87,6 +88,7 @@ class TensorPlan:
     info: TensorInfo
     steps: tuple[MergeStep, ...]
     quantize: QuantizeStep | None = None
+    rotate: RotateStep | None = None
 
     @property
     def level(self) -> Level | None:
@@ -100,7 +102,9 @@ class TensorPlan:
             {**vars(step), "per_source": dict(step.per_source), "shared": dict(step.shared), "dtype": str(step.dtype)}
             for step in self.steps
         ]
-        content = [self.name, list(self.info.shape), str(self.info.dtype), steps]
+        content: list[Any] = [self.name, list(self.info.shape), str(self.info.dtype), steps]
+        if self.rotate is not None:
+            content.append({"rotate": self.rotate.content})
         if self.quantize is not None:
             step = self.quantize
             content.append([step.level.label, dict(step.options), step.calibration, step.shares])
@@ -134,7 +138,8 @@ def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
         PluginError: the merge method is not installed.
         ConfigurationError: a checkpoint is not open, the method is given too few or too many sources, or a parameter
             is unknown, missing or out of range; statistics are not given, not open, or lack a tensor; or weights are
-            given a level that they cannot have, or whose quantiser must know their inputs, of which nothing is known.
+            given a level that they cannot have, or whose quantiser must know their inputs, of which nothing is known;
+            or the model is of a family that cannot be rotated, and should be.
         CheckpointError: the checkpoints have not the same architecture, tensors or (without a policy) vocabulary.
     """
     method: type[MergeMethod] = registry.load("merge_methods", recipe.merge_method)
@@ -152,11 +157,12 @@ def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
     needs = needed_statistics(recipe)
     planned = (_plan_tensor(recipe, merges[tensor.slice.first], tensor, sources, aligned) for tensor in found)
     tensors = tuple(_with_statistics(tensor, method, needs, sources) for tensor in planned)
-    tensors = with_levels(tensors, recipe, sources)
     config = output_config(template, slices, found, sources, stacked=bool(recipe.slices))
     if vocabulary is not None:
         config = with_vocabulary(config, vocabulary.size, vocabulary.rows[recipe.merged[0]])
-    return Plan(recipe, tensors, template, sources, config, vocabulary)
+    if recipe.quantize is not None and recipe.quantize.rotation is not None:
+        tensors, config = rotated(tensors, config, recipe.quantize.rotation, recipe.seed)
+    return Plan(recipe, with_levels(tensors, recipe, sources), template, sources, config, vocabulary)
 
 
 def _check_parameter_names(recipe: Recipe, method: type[MergeMethod]) -> None:

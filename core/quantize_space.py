@@ -12,6 +12,7 @@ from .parsing import mapping_of, texts_of
 from .quantization.budget import Budget
 from .quantization.level import UNQUANTIZED, Level
 from .quantization.quantization import read_options
+from .quantization.rotation import check_kind
 from .quantization.target import NO_TARGET, target_of
 from .statistics import CALIBRATION, Given, Need, need_of, parse_statistics
 
@@ -35,6 +36,7 @@ QUANTIZE_KEYS = (
     "budget",
     "calibration",
     "options",
+    "rotation",
 )
 
 
@@ -56,6 +58,8 @@ class Quantize:
             `{memory: 1.5GiB, context: 4096}`.
         calibration: texts on which layers' inputs are looked at: a file, or a file for each source by its label.
         options: of quantisers, by their names.
+        rotation: that every candidate's hidden features are turned by before weights are quantised: `hadamard`, or
+            None.
 
     Raises:
         ConfigurationError: a level, budget or option cannot be used.
@@ -76,6 +80,7 @@ class Quantize:
         budget: float | str | Mapping[str, Any] | None = None,
         calibration: Given = None,
         options: Mapping[str, Mapping[str, Any]] | None = None,
+        rotation: str | None = None,
     ) -> None:
         names = texts_of(quantizers if isinstance(quantizers, str) else list(quantizers), "quantize, quantizers")
         self.labels = _labels(names, bits, group_size, formats, levels)
@@ -92,6 +97,7 @@ class Quantize:
         self.budget = None if budget is None else Budget.parse(budget, "quantize")
         self.calibration = parse_statistics(calibration, "quantize, calibration")
         self.options = read_options(options or {}, "quantize")
+        self.rotation = None if rotation is None else check_kind(rotation, "quantize")
 
     def genes(self, plan: Plan) -> LevelGenes:
         """The genes for models like the planned one, which is not quantised.
@@ -128,6 +134,7 @@ class Quantize:
             "budget": self.budget.to_dict() if self.budget else None,
             "calibration": self.calibration,
             "options": {name: dict(values) for name, values in self.options.items()},
+            "rotation": self.rotation,
         }
         by_kind = {} if self.by_kind else {"by_kind": False}
         return {**content, **by_kind, **{key: value for key, value in optional.items() if value}}

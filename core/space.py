@@ -25,6 +25,7 @@ from .level_genes import LevelGenes
 from .merge_space import Merge
 from .parsing import check_keys, mapping_of
 from .plan import plan
+from .quantization.quantization import Quantization
 from .quantize_space import QUANTIZE_KEYS, Quantize
 from .recipe import Recipe, RecipeModel
 from .settings import Rule
@@ -160,7 +161,8 @@ class Space:
         """
         if self.quantize is None:
             return None
-        return self.quantize.genes(plan(self._passthrough(self.base), self._opened))
+        plain = Quantization({}, rotation=self.quantize.rotation).without_levels
+        return self.quantize.genes(plan(replace(self._passthrough(self.base), quantize=plain), self._opened))
 
     def decode(self, genome: Genome, seed: int = 0) -> Recipe:
         """The recipe that a genome of this space stands for.

@@ -49,7 +49,7 @@ def coefficients(planned: Plan, base: Plan) -> Coefficients | None:
 
 
 def _of_tensor(tensor: TensorPlan, sources: Mapping[str, Checkpoint], base: Checkpoint) -> dict[str, float] | None:
-    if tensor.quantize is not None:
+    if tensor.quantize is not None or tensor.rotate is not None:
         return None
     step = tensor.steps[0]
     operands = step.sources if step.base is None else (step.base, *step.sources)

@@ -16,10 +16,9 @@ from ..core.contracts.provider import Progress
 from ..core.errors import CheckpointError, ConfigurationError, StorageError
 from ..core.executors import LiveExecutor, resident_model
 from ..core.executors.operands import Operands
-from ..core.executors.quantize import quantize
+from ..core.executors.quantize import calibration, quantize
 from ..core.genome import Genome, content_hash
 from ..core.plan import Plan, TensorPlan, plan
-from ..core.quantization.calibration import calibration_of
 from ..core.recipe import Recipe, torch_dtype
 from ..core.space import Space
 from ..core.whole_file import whole_file
@@ -58,7 +57,8 @@ class Levelled:
         """
         if space.levels is None:
             raise ConfigurationError("the space has no `quantize`, so it has no levels to be sensitive to")
-        recipe = replace(space.decode(genome, seed), quantize=None)
+        recipe = space.decode(genome, seed)
+        recipe = replace(recipe, quantize=recipe.quantize.without_levels if recipe.quantize else None)
         plans = {}
         for label in space.levels.labels:
             uniform = space.levels.uniform(label)
@@ -160,14 +160,13 @@ def _estimated(
 
 
 def _error(tensor: TensorPlan, weight: torch.Tensor, square: torch.Tensor, operands: Operands) -> float:
-    step = tensor.quantize
-    if step is None:
+    if tensor.quantize is None:
         return 0.0
-    change = quantize(tensor.name, step, weight, operands).dequantize(weight.dtype).float() - weight.float()
-    if not step.calibration:
+    change = quantize(tensor, weight, operands).dequantize(weight.dtype).float() - weight.float()
+    known = calibration(tensor, operands)
+    if known is None:
         return float((square.to(change) * change.square()).sum()) / 2
-    grams = [operands[operand].whole() for operand in step.calibration]
-    gram = calibration_of(grams, [None] * len(grams), step.shares).gram.to(change)
+    gram = known.gram.to(change)
     rows = square.to(change).sum(1) / gram.diagonal().sum().clamp_min(torch.finfo(torch.float32).tiny)
     return max(float(rows @ ((change @ gram) * change).sum(1)), 0.0) / 2
 

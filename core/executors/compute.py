@@ -13,23 +13,25 @@ from ..quantized_tensor import QuantizedTensor
 from .job import Job
 from .operands import Operands
 from .quantize import quantize
+from .rotate import rotate_into
 from .stored import quantize_and_keep, read_stored
 from .threads import in_threads
 
 
 def compute_merged(tensor: TensorPlan, operands: Operands) -> torch.Tensor:
-    """The planned tensor before it is quantised, in its final dtype, on the CPU. Raises as `compute` does."""
+    """The planned tensor before it is quantised (rotated, if it is to be), in its final dtype, on the CPU.
+
+    Raises as `compute` does.
+    """
     return compute(replace(tensor, quantize=None), operands)
 
 
 def compute_quantized(tensor: TensorPlan, operands: Operands) -> QuantizedTensor:
     """A planned weight, merged and quantised, on the CPU: what an exporter packs. Raises as `compute` does."""
-    step = tensor.quantize
-    assert step is not None
     merged = compute_merged(tensor, operands)
     found: list[QuantizedTensor] = []
     # in a thread as `compute_all` does it: with another number of threads, torch might round otherwise
-    in_threads(lambda weight: found.append(quantize(tensor.name, step, weight, operands)), [merged])
+    in_threads(lambda weight: found.append(quantize(tensor, weight, operands)), [merged])
     return found[0]
 
 
@@ -74,6 +76,7 @@ def compute_all(
             finish(job)
 
     def finish(job: Job) -> None:
+        rotate_into(job.tensor, job.target, operands)
         quantize_and_keep(job.tensor, job.target, operands)
         done(job.tensor)
 
@@ -96,5 +99,6 @@ def _on_device(jobs: Sequence[Job], operands: Operands, done: Callable[[TensorPl
     for job, is_finite in zip(jobs, torch.stack(finite).tolist(), strict=True):
         if not is_finite:
             raise job.not_finite()
+        rotate_into(job.tensor, job.target, operands)
         quantize_and_keep(job.tensor, job.target, operands)
         done(job.tensor)

@@ -72,7 +72,8 @@ def write_companions(plan: Plan, folder: Path, title: str, weight_bytes: int) ->
 
 def release(plan: Plan, tensor: TensorPlan) -> None:
     """Gives back what was read of mapped files, which would count as this process's memory until they are closed."""
-    for step in tensor.steps:
+    gain = None if tensor.rotate is None else tensor.rotate.gain
+    for step in (*tensor.steps, *(() if gain is None else gain.steps)):
         for operand in (step.base, *step.sources):
             if operand is not None:
                 plan.sources[operand.checkpoint].release()

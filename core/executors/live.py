@@ -96,7 +96,7 @@ class LiveExecutor:
 
 def _built(tensor: TensorPlan) -> tuple[Any, ...]:
     """What the values of a tensor follow from."""
-    return tensor.steps, tensor.quantize
+    return tensor.steps, tensor.rotate, tensor.quantize
 
 
 def _by_stored_name(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -7,14 +7,15 @@ import torch
 from ..checkpoints.statistics import StatisticsFile
 from ..contracts import Calibration
 from ..errors import MaterialiseError
-from ..plan import Operand, QuantizeStep, TensorPlan
+from ..plan import Operand, TensorPlan
 from ..quantization.calibration import calibration_of
 from ..quantized_tensor import QuantizedTensor
 from .operands import Operands
+from .rotate import rotated_calibration
 
 
-def quantize(name: str, step: QuantizeStep, weight: torch.Tensor, operands: Operands) -> QuantizedTensor:
-    """Quantises a merged weight, which is left as it is.
+def quantize(tensor: TensorPlan, weight: torch.Tensor, operands: Operands) -> QuantizedTensor:
+    """Quantises a weight that the plan quantises, merged and rotated already; it is left as it is.
 
     Args:
         weight: in the dtype of the model.
@@ -22,17 +23,20 @@ def quantize(name: str, step: QuantizeStep, weight: torch.Tensor, operands: Oper
     Raises:
         MaterialiseError: it cannot be done with these numbers.
     """
+    step = tensor.quantize
+    assert step is not None
+    known = calibration(tensor, operands)
     try:
-        return step.level.plugin.quantize(weight, step.level.format, _calibration(step, operands), step.options)
+        return step.level.plugin.quantize(weight, step.level.format, known, step.options)
     except MaterialiseError as error:
-        raise MaterialiseError(f"{name}, quantised to {step.level.label}: {error}") from error
+        raise MaterialiseError(f"{tensor.name}, quantised to {step.level.label}: {error}") from error
 
 
 def quantize_into(tensor: TensorPlan, target: torch.Tensor, operands: Operands) -> None:
     """Replaces a merged tensor by what its quantised form stands for; does nothing if the plan does not quantise it."""
     if tensor.quantize is None:
         return
-    quantized = quantize(tensor.name, tensor.quantize, target, operands)
+    quantized = quantize(tensor, target, operands)
     values = quantized.dequantize(target.dtype)
     if not values.isfinite().all():
         raise MaterialiseError(f"{tensor.name} has values that are not finite after {tensor.quantize.level.label}")
@@ -40,11 +44,14 @@ def quantize_into(tensor: TensorPlan, target: torch.Tensor, operands: Operands) 
     operands.roundings[tensor.name] = tensor.quantize.level.plugin.activations(quantized)
 
 
-def _calibration(step: QuantizeStep, operands: Operands) -> Calibration | None:
-    if not step.calibration:
+def calibration(tensor: TensorPlan, operands: Operands) -> Calibration | None:
+    """What is known of the inputs of a planned layer; None if nothing is."""
+    step = tensor.quantize
+    if step is None or not step.calibration:
         return None
     grams = [operands[operand].whole() for operand in step.calibration]
-    return calibration_of(grams, [_maxima(operand, operands) for operand in step.calibration], step.shares)
+    known = calibration_of(grams, [_maxima(operand, operands) for operand in step.calibration], step.shares)
+    return known if tensor.rotate is None else rotated_calibration(tensor.rotate, known, operands)
 
 
 def _maxima(operand: Operand, operands: Operands) -> torch.Tensor | None:

@@ -57,10 +57,13 @@ class TensorIdentity:
             }
 
         plugins = [type(step.level.plugin), type(step.level.format)]
-        plugins += [registry.load("merge_methods", merge.method) for merge in tensor.steps]
+        gain = None if tensor.rotate is None else tensor.rotate.gain
+        merges = (*tensor.steps, *(() if gain is None else gain.steps))
+        plugins += [registry.load("merge_methods", merge.method) for merge in merges]
         return content_hash(
             {
-                "merges": [merged(merge) for merge in tensor.steps],
+                "merges": [merged(merge) for merge in merges],
+                "rotate": None if tensor.rotate is None else tensor.rotate.own_content,
                 "shape": list(tensor.info.shape),
                 "dtype": str(tensor.info.dtype),
                 "level": step.level.label,

@@ -57,7 +57,7 @@ def plan_for(recipe: Recipe, sources: Mapping[str, Checkpoint], exporter: str) -
     if not isinstance(plugin, QuantizingExporter):
         return plan(recipe, sources), ()
     target = Target(exporter, plugin)
-    plain = plan(replace(recipe, quantize=None), sources)
+    plain = plan(replace(recipe, quantize=recipe.quantize.without_levels if recipe.quantize else None), sources)
     target.check_source(plain.config)
     if recipe.quantize is None:
         return plain, ()

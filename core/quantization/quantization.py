@@ -12,10 +12,11 @@ from ..parsing import check_keys, mapping_of, text_of, texts_of
 from ..statistics import Given, parse_statistics
 from .groups import Group
 from .level import UNQUANTIZED, Level
+from .rotation import check_kind
 from .target import NO_TARGET, target_of
 
 Options: TypeAlias = Mapping[str, Mapping[str, float | int | bool | str]]
-_KEYS = ("target", "levels", "calibration", "options")
+_KEYS = ("target", "levels", "calibration", "options", "rotation")
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,14 @@ class Quantization:
         target: what the model is to be exported to: an exporter, or `none`.
         calibration: texts that the inputs of layers are looked at on: one file for all models, or one for each.
         options: by quantiser, what differs from its defaults.
+        rotation: that the hidden features are turned by before weights are quantised (see `Rotation`); None: none.
     """
 
     levels: Mapping[str, tuple[str, ...]]
     target: str = NO_TARGET
     calibration: Given = None
     options: Options = field(default_factory=dict)
+    rotation: str | None = None
 
     @classmethod
     def from_dict(cls, content: Any, where: str) -> Quantization:
@@ -44,22 +47,26 @@ class Quantization:
         """
         content = mapping_of(content, where)
         check_keys(content, _KEYS, where)
-        given = mapping_of(content.get("levels"), f"{where}, levels")
+        given = mapping_of(content.get("levels") or {}, f"{where}, levels")
         levels = {kind: tuple(texts_of(labels, f"{where}, levels, {kind}")) for kind, labels in given.items()}
-        if not levels or not all(levels.values()):
+        rotation = content.get("rotation")
+        if rotation is not None:
+            check_kind(rotation, where)
+        if (not levels and rotation is None) or not all(levels.values()):
             raise ConfigurationError(f"{where}: `levels` must give at least one kind of weights a level")
         for label in {label for labels in levels.values() for label in labels}:
             Level.parse(label)
         target = text_of(content.get("target", NO_TARGET), f"{where}, target")
         target_of(target)
         calibration = parse_statistics(content.get("calibration"), f"{where}, calibration")
-        return cls(levels, target, calibration, read_options(content.get("options", {}), where))
+        return cls(levels, target, calibration, read_options(content.get("options", {}), where), rotation)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready content that `from_dict` reads back, without what is at its default."""
         levels = {kind: labels[0] if len(labels) == 1 else list(labels) for kind, labels in self.levels.items()}
         content: dict[str, Any] = {"target": self.target} if self.target != NO_TARGET else {}
         optional = {"calibration": self.calibration, "options": {k: dict(v) for k, v in self.options.items()}}
+        optional["rotation"] = self.rotation
         return {**content, "levels": levels, **{key: value for key, value in optional.items() if value}}
 
     def level_of(self, group: Group, layers: int) -> Level | None:
@@ -77,6 +84,11 @@ class Quantization:
                 f"{'one' if group.layer is None else layers}; give one level, or one for each"
             )
         return Level.parse(labels[group.layer])
+
+    @property
+    def without_levels(self) -> Quantization | None:
+        """The rotation alone, for no target; None if there is none."""
+        return None if self.rotation is None else Quantization({}, rotation=self.rotation)
 
     @property
     def uses_calibration(self) -> bool:
