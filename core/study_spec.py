@@ -12,6 +12,7 @@ from .contracts import Direction
 from .errors import ConfigurationError, did_you_mean
 from .fitness_spec import FULL, FitnessSpec
 from .parsing import check_keys, mapping_of, text_of, texts_of, whole_number_of
+from .screen_spec import SCREEN, ScreenSpec
 from .space import Space
 from .stage import STAGES, Stage
 
@@ -28,6 +29,7 @@ _KEYS = (
     "objectives",
     "watch",
     "fitness",
+    "screen",
     "optimizer",
     "steady_state",
     "starts",
@@ -134,6 +136,7 @@ class StudySpec:
         objectives: what the optimizer learns; the first one picks finalists and winner.
         watch: measured as well, and shown in the front, but not learned from.
         fitness: how scores on the search items are estimated; None if every item is asked.
+        screen: few items that candidates are asked first, so that only the best are asked all; None: there are none.
         optimizer: name of a plugin; `optimizer_options` are passed to it.
         steady_state: whether the optimizer is fed as results arrive, so that no worker waits for another, rather than
             with whole generations, whose course does not depend on who is faster; None: not said.
@@ -149,6 +152,7 @@ class StudySpec:
     objectives: tuple[ObjectiveSpec, ...]
     watch: tuple[ObjectiveSpec, ...] = ()
     fitness: FitnessSpec | None = None
+    screen: ScreenSpec | None = None
     optimizer: str = "cmaes"
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     steady_state: bool | None = None
@@ -162,6 +166,7 @@ class StudySpec:
         if not self.objectives:
             raise ConfigurationError("the study has no objective; give at least one to maximize or minimize")
         labels = [*self.tasks, *(objective.label for objective in (*self.objectives, *self.watch))]
+        labels += [SCREEN] if self.screen is not None else []
         for label in labels:
             if labels.count(label) > 1:
                 raise ConfigurationError(
@@ -172,6 +177,8 @@ class StudySpec:
                 "in steady state candidates arrive one by one, and with estimated fitness those of a generation race: "
                 "say either `fitness: full` (--fitness full) or `steady_state: false` (--generations)"
             )
+        if self.screen is not None:
+            self._check_screen()
         registry.load("optimizers", self.optimizer)
 
     @classmethod
@@ -196,6 +203,7 @@ class StudySpec:
             for name, task in mapping_of(content["tasks"], f"{where}, tasks").items()
         }
         optimizer = content.get("optimizer", "cmaes")
+        searched = [name for name, task in tasks.items() if not task.files or "search" in task.files]
         options = dict(mapping_of(optimizer, f"{where}, optimizer")) if not isinstance(optimizer, str) else {}
         name = text_of(options.pop("name", None) if options else optimizer, f"{where}, optimizer, name")
         return cls(
@@ -205,6 +213,7 @@ class StudySpec:
             objectives=_objectives(content["objectives"], tasks, f"{where}, objectives"),
             watch=_objectives(content.get("watch", []), tasks, f"{where}, watch"),
             fitness=FitnessSpec.from_dict(content.get("fitness", FULL), tasks, f"{where}, fitness"),
+            screen=ScreenSpec.from_dict(content.get("screen"), searched, f"{where}, screen"),
             optimizer=name,
             optimizer_options=options,
             steady_state=_yes_or_no(content, "steady_state", where) if "steady_state" in content else None,
@@ -229,10 +238,23 @@ class StudySpec:
             "objectives": [objective.to_dict() for objective in self.objectives],
             "watch": [objective.to_dict() for objective in self.watch],
             **({"fitness": self.fitness.to_dict()} if self.fitness else {}),
+            **({"screen": self.screen.to_dict()} if self.screen else {}),
             "optimizer": {"name": self.optimizer, **self.optimizer_options},
             **({} if self.steady_state is None else {"steady_state": self.steady_state}),
             **({} if self.starts else {"starts": False}),
         }
+
+    def _check_screen(self) -> None:
+        if self.fitness is not None:
+            raise ConfigurationError(
+                "with estimated fitness candidates race on few items already: leave out either `screen`, or `fitness` "
+                "(--fitness full)"
+            )
+        if self.steady_state:
+            raise ConfigurationError(
+                "in steady state candidates arrive one by one, and with `screen` the best of a generation are chosen: "
+                "leave out `screen`, or say `steady_state: false` (--generations)"
+            )
 
     @property
     def directions(self) -> tuple[Direction, ...]:

@@ -75,6 +75,7 @@ class Evaluator:
             stage: {name: groups[stage] for name, groups in staged.items() if stage in groups} for stage in STAGES
         }
         self._check_references()
+        self._check_screen()
 
     def asked(self, stage: Stage, ids: ItemIds | None) -> Mapping[str, StagedItems]:
         """By task, the stage's items with these ids, or all of them.
@@ -222,6 +223,18 @@ class Evaluator:
                     raise ConfigurationError(
                         f"task {name!r}: unknown reference {reference!r}. {did_you_mean(reference, known)}"
                     )
+
+    def _check_screen(self) -> None:
+        screen = self.spec.screen
+        if screen is None:
+            return
+        group = self.items["search"].get(screen.task)
+        found = 0 if group is None else len(group.items)
+        if screen.items > found:
+            raise ConfigurationError(
+                f"screen: {screen.items} items of the task {screen.task!r} are to be asked first, and there are "
+                f"{found} for the search; ask fewer"
+            )
 
     @cached_property
     def _live(self) -> LiveExecutor:

@@ -27,7 +27,7 @@ from .estimator_choice import imported_responses
 from .eval_keys import EvaluationKeys
 from .progress import Evaluated
 from .ranking import values_of
-from .scoring import Scoring
+from .scoring import Scoring, proposed_first
 
 CHECKED = 3
 """So many times the finalists are asked further items before the finalists are chosen among them."""
@@ -91,7 +91,7 @@ class EstimatedScoring(Scoring):
         self, ask_no: int, candidates: Sequence[CandidateRecord], evaluated: Evaluated
     ) -> list[ToldRecord | None]:
         """Races those that are new in this ask; see `Scoring`."""
-        new = _new(ask_no, candidates)
+        new = proposed_first(ask_no, candidates)
         # one lot for all: they compare on the same items, and are computed in company; the next ask has others
         lots = [ask_no] * len(new)
         race = Race(self._learner.panel, len(new), self._rule, self._exact(new), lots)
@@ -123,7 +123,7 @@ class EstimatedScoring(Scoring):
 
         Where random items do not come out as the estimates foresee, budget or not: the next ask learns from it.
         """
-        new = _new(ask_no, candidates)
+        new = proposed_first(ask_no, candidates)
         known = {candidate.id: value for candidate, value in zip(candidates, told, strict=True)}
         parts = [
             part for candidate in new for part in self._asking.parts(candidate).values() if part.part < LATER_PARTS
@@ -237,8 +237,3 @@ class EstimatedScoring(Scoring):
             return None
         figures = candidate.measurements["search"]
         return ToldRecord(values, tuple(figures[objective.label].standard_error for objective in self._spec.objectives))
-
-
-def _new(ask_no: int, candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
-    """Those that this ask proposed first, each once."""
-    return list({candidate.id: candidate for candidate in candidates if candidate.ask_no == ask_no}.values())

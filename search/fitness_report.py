@@ -42,9 +42,9 @@ class FitnessReport:
 
     Attributes:
         study: its name.
-        fitness: its settings; None where every candidate is asked every item.
+        fitness: its settings; None where nothing is estimated: candidates are asked every item, or screened before.
         items: how many search items there are.
-        asked: by number of the candidate, how many items it was asked in its race (in a full study: of all).
+        asked: by number of the candidate, how many items it was asked in its race (where nothing is estimated: in all).
         sources, elites: how many models have answered everything: those that are merged, and the best candidates.
         imported: by task, how many other models' responses came from a file.
         of_sources, of_elites: how many items they were asked for that.
@@ -71,6 +71,11 @@ class FitnessReport:
     agreements: tuple[Agreement, ...]
     generation: Generation | None
     drift: Drift | None = None
+
+    @property
+    def screened_out(self) -> int:
+        """How many candidates were asked few items and no more, where nothing is estimated."""
+        return len(self.asked) - self.elites if self.fitness is None else 0
 
     @property
     def in_all(self) -> int:
@@ -150,8 +155,10 @@ def fitness_report(spec: StudySpec, study_id: str, store: Store) -> FitnessRepor
     asked = {record.number: items.raced(record.id) for record in bred if record.number is not None}
     asked = {number: count for number, count in asked.items() if count}
     if spec.fitness is None:
+        everything = tuple(items.pool)
+        whole = sum(record.number in asked and items.whole(record.id, everything) for record in bred)
         return FitnessReport(
-            spec.name, None, items.size(), asked, 0, len(asked), {}, 0, 0, 0, 0, {}, (), _generation(asks, (), items)
+            spec.name, None, items.size(), asked, 0, whole, {}, 0, 0, 0, 0, {}, (), _generation(asks, (), items)
         )
     shares = [task for task in spec.tasks if task in items.pool and task in spec.shares]
     by_label = {record.label: record for record in records if record.kind == "reference"}

@@ -12,6 +12,8 @@ from .estimated_scoring import EstimatedScoring
 from .eval_keys import EvaluationKeys
 from .full_scoring import FullScoring
 from .loop import SearchLoop
+from .scoring import Scoring
+from .screened_scoring import ScreenedScoring
 from .selection import Selection
 from .steady_loop import SteadyLoop
 
@@ -45,8 +47,7 @@ class Run:
         """Asks and tells the optimizer: in turns, or as results arrive."""
         if self._spec.steady_state:
             return SteadyLoop(self._spec, self._study_id, self._store, self._full_scoring, self._executor)
-        scoring = self._full_scoring if self._spec.fitness is None else self.estimated_scoring
-        return SearchLoop(self._spec, self._study_id, self._store, scoring)
+        return SearchLoop(self._spec, self._study_id, self._store, self._scoring)
 
     @cached_property
     def estimated_scoring(self) -> EstimatedScoring:
@@ -57,6 +58,16 @@ class Run:
     def selection(self) -> Selection:
         """Picks the winner, and tests it."""
         return Selection(self._spec, self._study_id, self._store, self._executor, self._keys, self._evaluator)
+
+    @property
+    def _scoring(self) -> Scoring:
+        if self._spec.fitness is not None:
+            return self.estimated_scoring
+        return self._full_scoring if self._spec.screen is None else self._screened_scoring
+
+    @cached_property
+    def _screened_scoring(self) -> ScreenedScoring:
+        return ScreenedScoring(self._spec, self._study_id, self._store, self._executor, self._keys, self._evaluator)
 
     @cached_property
     def _full_scoring(self) -> FullScoring:

@@ -45,3 +45,8 @@ class Scoring(ABC):
         evaluated: Evaluated,
     ) -> None:
         """Called after the optimizer was told of an ask; on resuming, of each ask before the one that goes on."""
+
+
+def proposed_first(ask_no: int, candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
+    """Those that this ask proposed first, each once."""
+    return list({candidate.id: candidate for candidate in candidates if candidate.ask_no == ask_no}.values())

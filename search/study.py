@@ -16,6 +16,7 @@ from ..core.errors import ConfigurationError, StorageError
 from ..core.fitness_spec import FULL, FitnessSpec
 from ..core.named_plugins import distributions_of
 from ..core.parsing import whole_number_of
+from ..core.screen_spec import ScreenSpec
 from ..core.space import Space
 from ..core.stage import Stage
 from ..core.study_spec import DEFAULT_FINALISTS, StudySpec
@@ -54,6 +55,8 @@ class Study:
         fitness: how candidates are scored in the search: `full` (every search item), `auto` or another estimator, or a
             mapping as in a study file.
         steady_state: whether the optimizer is fed as results arrive, rather than with whole generations.
+        screen: the few items that candidates are asked first, so that only the best of a generation are asked all:
+            `{"task": NAME, "items": 8, "keep": 0.5}`, as in a study file.
         starts: whether a search of bit-widths begins with uniform levels, allocations by sensitivity and hand mixes.
         options: for the optimizer.
 
@@ -75,6 +78,7 @@ class Study:
         fitness: str | Mapping[str, Any] = FULL,
         steady_state: bool | None = None,
         starts: bool = True,
+        screen: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         tasks = {name: task for goal in objectives for name, task in goal.tasks.items()}
@@ -84,6 +88,7 @@ class Study:
             tasks=tasks,
             objectives=tuple(goal.objective for goal in objectives),
             fitness=FitnessSpec.from_dict(fitness, tasks, "fitness"),
+            screen=ScreenSpec.from_dict(screen, tasks, "screen"),
             optimizer=optimizer,
             optimizer_options=options,
             steady_state=steady_state,

@@ -60,7 +60,8 @@ class Tally:
         ):
             self.last = figure
         if figure.value is None:
-            self.failed.add(figure.candidate_id)
+            if figure.failed:
+                self.failed.add(figure.candidate_id)
             return
         self.failed.discard(figure.candidate_id)
         if figure.number is not None:

@@ -88,14 +88,15 @@ def chosen_crew(workers: str, device: str, each: int, broker: str | None, priori
 def fed_steadily(spec: StudySpec, workers: str) -> StudySpec:
     """The study as it is searched by these workers: a fleet is fed as results arrive, unless it was said otherwise.
 
-    Where candidates race (estimated fitness), and for optimizers that take whole generations only, they take turns.
+    Where candidates race (estimated fitness) or are screened, and for optimizers that take whole generations only, they
+    take turns.
     """
     from dataclasses import replace
 
     from ..core import registry
     from ..core.contracts import Optimizer
 
-    if workers == LOCAL or spec.steady_state is not None or spec.fitness is not None:
+    if workers == LOCAL or spec.steady_state is not None or spec.fitness or spec.screen:
         return spec
     steady = registry.load("optimizers", spec.optimizer).steady_state is not Optimizer.steady_state
     return replace(spec, steady_state=True) if steady else spec

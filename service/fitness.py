@@ -65,9 +65,10 @@ def fitness(
 
 def lines(report: FitnessReport) -> Iterator[RenderableType]:
     """The report, ready to be printed: the cost, the estimator, agreement, the last generation."""
-    how = f"{report.fitness.estimator}, from few items" if report.fitness else "every item asked"
+    full = "every item asked" if not report.screened_out else "every item asked of those that few items chose"
+    how = f"{report.fitness.estimator}, from few items" if report.fitness else full
     yield Text.assemble(("Fitness", HEAD), f" of {report.study}: {how}")
-    if report.fitness is None:
+    if report.fitness is None and not report.screened_out:
         yield (
             f"Every candidate was asked every one of the {report.items} search items, so there is nothing to estimate. "
             "With `fitness: auto` in a study file, a candidate is asked about a dozen."
@@ -116,8 +117,11 @@ def _cost(report: FitnessReport) -> Iterator[tuple[str, str | Text]]:
         yield "candidates", "none has been asked yet"
         return
     each = f"{sum(asked) / len(asked):.1f} each (least {min(asked)}, most {max(asked)}) of {report.items}"
-    yield "asked", f"{len(asked)} candidates, {each}" if report.fitness else f"{len(asked)} candidates, all items"
+    full = f"{report.elites} candidates, all items" if report.screened_out else f"{len(asked)} candidates, all items"
+    yield "asked", f"{len(asked)} candidates, {each}" if report.fitness else full
     if report.fitness is None:
+        if report.screened_out:
+            yield "screened out", f"{report.screened_out} candidates, after few items"
         yield "items in all", f"{report.in_all:,}"
         return
     parts = (

@@ -42,13 +42,14 @@ def lines(spec: StudySpec, items: Items, device: str, candidates: int, advise: b
             ("optimizer", _optimizer(spec)),
             *([("fed", "as results arrive (steady state)")] if spec.steady_state else []),
             *([("fitness", _fitness(spec, items))] if spec.fitness is not None else []),
+            *([("screen", _screen(spec))] if spec.screen is not None else []),
             ("budget", f"{candidates} candidates, {min(spec.finalists, candidates)} finalists, seed {spec.seed}"),
             ("device", device),
         ]
     )
     yield ""
     yield _items(list(spec.tasks), items)
-    if advise and spec.fitness is None and estimated(spec, items["search"]):
+    if advise and spec.fitness is None and spec.screen is None and estimated(spec, items["search"]):
         searched = sum(len(group.items) for group in items["search"].values())
         if searched > MANY:
             yield ""
@@ -81,6 +82,11 @@ def _objective(objective: ObjectiveSpec) -> str:
 def _optimizer(spec: StudySpec) -> str:
     options = ", ".join(f"{name} {value}" for name, value in spec.optimizer_options.items())
     return f"{spec.optimizer} ({options})" if options else spec.optimizer
+
+
+def _screen(spec: StudySpec) -> str:
+    assert spec.screen is not None
+    return f"{spec.screen.items} items of {spec.screen.task}, the best {spec.screen.keep:.0%} are asked everything"
 
 
 def _fitness(spec: StudySpec, items: Items) -> str:

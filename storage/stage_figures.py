@@ -26,6 +26,7 @@ class StageFigure:
         failed: whether the evaluation or its candidate failed, or it was cancelled.
         value: of the objective, or None if it is not measured.
         items: how many items it answered in this evaluation, where those were chosen; else 0, and 0 for a check.
+        screened_out: whether it was asked few items, and will be asked no more because others did better there.
     """
 
     evaluation_id: str
@@ -37,11 +38,12 @@ class StageFigure:
     finished_at: datetime | None
     value: Estimate | None
     items: int
+    screened_out: bool = False
 
     @property
     def is_over(self) -> bool:
         """Whether all that is to be known of the candidate at the stage is known."""
-        return self.failed or self.value is not None
+        return self.failed or self.screened_out or self.value is not None
 
 
 class StageFigures:
@@ -88,6 +90,7 @@ class StageFigures:
             finished_at=row.finished_at,
             value=value,
             items=sum(map(len, (row.items_json or {}).values())) if answered else 0,
+            screened_out=self._stage == "search" and row.candidate_state == "complete" and value is None,
         )
 
 
