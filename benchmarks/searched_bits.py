@@ -13,8 +13,9 @@ counted, for several seeds of the search:
    skills.
 
 Held out are texts that no search has seen: other documentation (1), the skills' test questions (2), with accuracy as
-the task. Texts are docstrings of NumPy (search, calibration) and of SciPy (held out), so that nothing is to be fetched
-but the model. Ratios are of perplexities, geometric means over seeds; intervals are over pieces of text, paired.
+the task. Texts are docstrings of NumPy (calibration), of NumPy, PyTorch and scipy.optimize (search) and of scipy.stats
+(held out), so that nothing is to be fetched but the model. Ratios are of perplexities, geometric means over seeds;
+intervals are over pieces of text, paired.
 
 With `--folder`, an interrupted run goes on where it was. `--quick`: one budget, one seed, few candidates, and no bars:
 it shows that everything runs.
@@ -56,7 +57,7 @@ OPTIONS = {"gptq": {"search": "mse"}}
 SKILLS = ("italian", "indonesian", "addition")
 OPTIMIZER = {"name": "level_es", "population": 1, "offspring": 4}
 """A climb in small generations: candidates are few, and their scores, on the same texts, are free of noise."""
-CANDIDATES = 128
+CANDIDATES = 96
 MERGES, BITS_AFTER = 24, 40
 TEXT, HELD_OUT = "documentation", "held-out documentation"
 
@@ -263,7 +264,7 @@ class Laboratory:
                 "quantize": self._quantize(budget, "calibration.txt"),
             },
             "tasks": {
-                TEXT: {"type": "divergence", "search": "search.txt", "characters": 400},
+                TEXT: {"type": "divergence", "search": "search.txt", "characters": 200},
                 HELD_OUT: {"type": "perplexity", "test": "held-out.txt", "characters": 400},
             },
             "objectives": [{"minimize": "divergence", "tasks": [TEXT]}],
@@ -315,8 +316,9 @@ class Laboratory:
 
     def _write_texts(self) -> None:
         numpy, scipy = _paragraphs("numpy"), _paragraphs("scipy.stats")
+        several = [numpy[1::4][:16], _paragraphs("torch.nn")[::20][:12], _paragraphs("scipy.optimize")[::20][:12]]
         self._write("calibration.txt", numpy[::4][:150])
-        self._write("search.txt", numpy[1::4][:16])
+        self._write("search.txt", [paragraph[:200] for part in several for paragraph in part])
         self._write("held-out.txt", scipy[::20][:60])
         skills = []
         for skill in SKILLS:

@@ -6,7 +6,7 @@ from heterosis.core.errors import ConfigurationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-# PyYAML folds lines at the control character NEL, also where it is a part of a text.
+# YAML has no way to write some control characters.
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
 SCALARS = st.one_of(
     st.none(),
