@@ -56,12 +56,9 @@ def round_columns(columns: torch.Tensor, factor: torch.Tensor, choice: ColumnCho
     errors = torch.empty_like(columns)
     shares = factor / factor.diagonal()
     for first in range(0, len(columns), block):
-        values = columns[first : first + block]
-        if first:
-            values = torch.addmm(values, shares[:first, first : first + block].T, errors[:first])
-        else:
-            values = values.clone()
-        last = first + len(values)
+        last = min(first + block, len(columns))
+        plain = columns[first:last]
+        values = torch.addmm(plain, shares[:first, first:last].T, errors[:first]) if first else plain.clone()
         choice.begin(first, values)
         own = shares[first:last, first:last]
         if choice.round_block(first, columns[first:last], values, own, errors[first:last]):

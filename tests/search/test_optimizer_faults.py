@@ -68,7 +68,9 @@ def test_a_wrong_first_genome_is_refused(name, first, said):
 
 @pytest.mark.parametrize("name", ["ga", "de", "cmaes", "optuna_cmaes"])
 def test_several_objectives_are_refused_with_the_names_of_those_that_take_them(name):
-    with pytest.raises(ConfigurationError, match=r"takes one objective, and there are 2.*gp, level_es, nsga2, random, tpe"):
+    with pytest.raises(
+        ConfigurationError, match=r"takes one objective, and there are 2.*gp, level_es, nsga2, random, tpe"
+    ):
         new(name, directions=("maximize", "minimize"))
 
 
