@@ -29,8 +29,8 @@ from .quickstart import QUICKSTART
 
 TENSOR = "model.layers.0.mlp.down_proj.weight"
 GPTQ_WITHIN = 1.01
-SEARCHES_WITHIN = 1.1
-"""Loose, because these weights come from a 4-bit file: q5_k nearly meets its grid, and what is left is rounding."""
+SEARCHES_WITHIN = 1.02
+"""q5_k misses it on these weights, which come from a 4-bit file whose grid it nearly meets; on random ones it does not."""
 
 
 def main() -> None:
@@ -74,7 +74,11 @@ def bars(rows: Sequence[Row]) -> list[Bar]:
     searched = [row for row in known if row.error_ratio is not None and row not in gptq]
     same = [row for row in known if row.error_ratio is None]
     found = [
-        Bar(f"largest difference of {len(same)} formats that are the same", max(r.difference for r in same), at_most=0)
+        Bar(
+            f"largest difference of {len(same)} comparisons that must be equal",
+            max(r.difference for r in same),
+            at_most=0,
+        )
     ]
     for name, of, bound in (
         ("GPTQ's proxy loss", gptq, GPTQ_WITHIN),
