@@ -11,7 +11,7 @@ from .errors import ConfigurationError, did_you_mean
 from .genes import CategoryGene
 from .genome import Genome
 from .quantization.budget import LevelCosts
-from .quantization.groups import Group, groups_of
+from .quantization.groups import HEAD, Group, groups_of
 from .quantization.level import UNQUANTIZED, Level
 from .quantization.quantization import Quantization
 from .quantization.target import stored_bytes
@@ -116,13 +116,14 @@ class LevelGenes:
         for group in self._groups:
             if group.layer is None or group.kind in self._quantize.fixed:
                 continue
-            span = self._quantize.span
+            alike = group.kind in self._quantize.legal.alike
+            span = None if alike else self._quantize.span
             region = ""
             if span is not None:
                 low = group.layer // span * span
                 high = min(low + span, self.layers) - 1
                 region = f"layer {low}" if low == high else f"layers {low}-{high}"
-            parts = ["level", *([group.kind] if self._quantize.by_kind else []), *([region] if region else [])]
+            parts = ["level", *([group.kind] if self._quantize.by_kind or alike else []), *([region] if region else [])]
             found.setdefault("/".join(parts), []).append(group)
         if not found:
             raise ConfigurationError(
@@ -162,6 +163,11 @@ class LevelGenes:
     def _check_fixed(self) -> None:
         kinds = {group.kind for group in self._groups}
         for kind, label in self._quantize.fixed.items():
+            if kind == HEAD and kind not in kinds:
+                raise ConfigurationError(
+                    "quantize, fixed: the output layer is not one of its own, but shares the weights of `embedding`; "
+                    "fix the level of that (the target must hold it: gguf does), or leave both as they are"
+                )
             if kind not in kinds:
                 raise ConfigurationError(f"quantize, fixed: no weights are {kind!r}. {did_you_mean(kind, kinds)}")
             for group, names in self._groups.items():

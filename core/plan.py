@@ -262,6 +262,12 @@ def with_levels(
     layers = layer_count(tensor.name for tensor in tensors)
     needs = needed_calibration(recipe)
     target = target_of(recipe.quantize.target)
+    for kind in target.alike:
+        if len(given := set(recipe.quantize.levels.get(kind, ()))) > 1:
+            raise ConfigurationError(
+                f"quantize: the target {target.name!r} holds {kind} of one level in all layers, not of "
+                f"{', '.join(sorted(given))}; give them one level, or choose another target"
+            )
 
     def with_level(tensor: TensorPlan) -> TensorPlan:
         group = group_of(tensor.name) if len(tensor.info.shape) == 2 else None

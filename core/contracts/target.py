@@ -22,9 +22,11 @@ class QuantizingExporter(Exporter):
         exact: whether what `load` gives computes the very logits of the simulated candidate; else only a perplexity
             within 0.1% of its own.
         formats: labels of formats that it holds, from which levels are chosen that take the place of others.
+        alike: kinds of groups that must have one level in all layers, such as `experts`.
     """
 
     exact: ClassVar[bool] = False
+    alike: ClassVar[frozenset[str]] = frozenset()
     formats: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod

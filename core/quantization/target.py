@@ -25,6 +25,11 @@ class Target:
         self.name = name
         self.exporter = exporter
 
+    @property
+    def alike(self) -> frozenset[str]:
+        """Kinds of groups that must have one level in all layers."""
+        return frozenset() if self.exporter is None else self.exporter.alike
+
     def refuses(self, level: Level | None, group: Group, info: TensorInfo) -> str | None:
         """Why a weight cannot have this level; None if it can. See `QuantizingExporter.refuses`."""
         misfit = None if level is None else level.format.misfit(info.shape)

@@ -17,8 +17,9 @@ from ...core.executors.encoding import Encoding
 from ...core.executors.operands import Operands
 from ...core.executors.shards import file_bytes, most_file_bytes, most_tensor_bytes
 from ...core.plan import Plan, TensorPlan
-from ...core.quantization.groups import EMBEDDING, EXPERTS, HEAD, Group
+from ...core.quantization.groups import EMBEDDING, EXPERTS, Group
 from ...core.quantization.level import Level
+from .compressed_tensors_experts import EVERY_EXPERT, is_expert, refusal, scheme_of_unquantised
 from .compressed_tensors_loading import decompressed
 from .compressed_tensors_schemes import Layout, Scheme, scheme_of
 
@@ -30,6 +31,7 @@ class CompressedTensorsExporter(QuantizingExporter):
 
     name = "compressed-tensors"
     exact = True
+    alike: ClassVar[frozenset[str]] = frozenset({EXPERTS})
     formats: ClassVar[tuple[str, ...]] = (
         *(f"int{width}{group}{zeros}" for width in range(2, 9) for group in ("", "-g64", "-g32", "-channel")
           for zeros in ("", "-asym")),
@@ -47,13 +49,16 @@ class CompressedTensorsExporter(QuantizingExporter):
         misfit = level.format.misfit(info.shape)
         if misfit is not None:
             return misfit
-        if group.kind in (EMBEDDING, HEAD):
-            return f"vLLM reads no quantised {group.kind}, which may be tied to the other; leave it as it is"
-        if group.kind == EXPERTS:
-            return "transformers joins a layer's experts, and reads no packed ones of several widths; leave them"
+        if group.kind == EMBEDDING:
+            return (
+                "transformers 5.23 makes no room for packed embeddings, nor for those that the output layer shares; "
+                "leave it as it is, or choose the target gguf, which holds them"
+            )
         scheme = scheme_of(level.format)
         if isinstance(scheme, str):
             return scheme
+        if group.kind == EXPERTS and (reason := refusal(scheme)) is not None:
+            return reason
         if scheme.needs_bfloat16 and info.dtype != torch.bfloat16:
             name = str(info.dtype).removeprefix("torch.")
             return (
@@ -100,22 +105,33 @@ class _Compressed(Encoding):
         targets: dict[Scheme, list[str]] = {}
         for tensor in plan.tensors:
             if tensor.level is not None:
-                targets.setdefault(_scheme(tensor.level), []).append(_module(tensor.name))
-        return {"quantization_config": _quantization_config(targets, _ignored(plan))} if targets else {}
+                modules = targets.setdefault(_scheme(tensor.level), [])
+                if (target := _target(tensor.name)) not in modules:
+                    modules.append(target)
+        if not targets:
+            return {}
+        return {
+            "quantization_config": _quantization_config(targets, _ignored(plan), scheme_of_unquantised(plan.tensors))
+        }
 
 
-def _quantization_config(targets: Mapping[Scheme, list[str]], ignored: list[str]) -> dict[str, Any]:
+def _quantization_config(
+    targets: Mapping[Scheme, list[str]], ignored: list[str], idle: Mapping[str, Any] | None
+) -> dict[str, Any]:
     import compressed_tensors
     from compressed_tensors.quantization import QuantizationArgs, QuantizationConfig, QuantizationScheme
 
     kinds = {scheme.compression for scheme in targets}
+    groups = {
+        f"group_{number}": QuantizationScheme(
+            targets=modules, weights=QuantizationArgs(**scheme.arguments()), format=scheme.compression
+        )
+        for number, (scheme, modules) in enumerate(targets.items())
+    }
+    if idle is not None:
+        groups["unquantised"] = QuantizationScheme.model_validate(idle)
     config = QuantizationConfig(
-        config_groups={
-            f"group_{number}": QuantizationScheme(
-                targets=modules, weights=QuantizationArgs(**scheme.arguments()), format=scheme.compression
-            )
-            for number, (scheme, modules) in enumerate(targets.items())
-        },
+        config_groups=groups,
         format=kinds.pop() if len(kinds) == 1 else _MIXED,
         quantization_status="compressed",
         ignore=ignored,
@@ -131,7 +147,7 @@ def _ignored(plan: Plan) -> list[str]:
         if len(tensor.info.shape) == 2 and tensor.level is None and tensor.name.endswith(".weight")
         if not is_input_embedding(tensor.name)
     ]
-    return found if any(map(is_output_embedding, (f"{name}.weight" for name in found))) else [*found, "lm_head"]
+    return found if any(is_output_embedding(tensor.name) for tensor in plan.tensors) else [*found, "lm_head"]
 
 
 def _layout(name: str, info: TensorInfo, level: Level | None) -> Layout:
@@ -144,6 +160,11 @@ def _scheme(level: Level) -> Scheme:
     scheme = scheme_of(level.format)
     assert isinstance(scheme, Scheme)
     return scheme
+
+
+def _target(name: str) -> str:
+    """What finds the module. The names of experts in files are not those that engines have."""
+    return EVERY_EXPERT if is_expert(name) else _module(name)
 
 
 def _module(name: str) -> str:

@@ -5,8 +5,11 @@ from types import MappingProxyType
 import heterosis as ht
 import pytest
 from heterosis.core.errors import ConfigurationError, HeterosisError
+from heterosis.core.genome import Genome
 from heterosis.core.plan import plan
+from heterosis.core.quantization.projection import plan_for
 from heterosis.core.quantize_space import Quantize
+from heterosis.search.starts import starts
 from heterosis.testing.checkpoints import write_tiny
 
 
@@ -143,3 +146,52 @@ def test_statistics_of_another_model_are_refused(space, tmp_path, checkpoints):
     (file,) = (tmp_path / "cache" / "statistics").glob("*.safetensors")
     with pytest.raises(HeterosisError, match=r"of other weights than|another|other checkpoint"):
         _ = space(levels=["gptq:int4-g16"], calibration=str(file)).checkpoints
+
+
+@pytest.fixture
+def mixtral(tmp_path, monkeypatch):
+    """Makes spaces of two fine-tunes with experts."""
+    monkeypatch.setenv("HETEROSIS_CACHE", str(tmp_path / "cache"))
+    for seed, name in enumerate(("base", "one", "two")):
+        write_tiny(tmp_path / name, "mixtral", seed=seed, change=0.1 * seed)
+
+    def make(**options):
+        sources = [str(tmp_path / name) for name in ("one", "two")]
+        return ht.Space(str(tmp_path / "base"), sources, ht.Merge("linear"), tmp_path, Quantize(**options))
+
+    return make
+
+
+@pytest.mark.parametrize(("target", "genes"), [("none", 3), ("compressed-tensors", 1)])
+@pytest.mark.parametrize("by_kind", [True, False])
+def test_experts_have_a_gene_for_all_layers_where_the_target_wants_them_alike(mixtral, target, genes, by_kind):
+    made = mixtral(levels=["none", "int4-g16"], target=target, by_kind=by_kind)
+    found = {gene for name, gene in made.levels.gene_of.items() if "experts" in name}
+    assert len(found) == genes
+    planned = plan(made.decode(genome_of(made)), made.checkpoints)
+    others = {gene for name, gene in made.levels.gene_of.items() if "experts" not in name}
+    assert len(others) == (6 if by_kind else 3)
+    assert target == "none" or not found & others
+    assert made.levels._quantize.legal.nbytes(planned) > 0
+
+
+@pytest.mark.parametrize("target", ["none", "compressed-tensors"])
+def test_moqe_is_a_start_of_models_with_experts(mixtral, target):
+    made = mixtral(levels=["none", "int2-g16"], target=target)
+    (genome,) = (one.genome for one in starts(made.levels, {}, None) if one.label.startswith("MoQE on int2-g16"))
+    for name, gene in made.levels.gene_of.items():
+        assert genome[gene] == ("int2-g16" if "experts" in name else "none")
+    merge = {name: value for name, value in genome_of(made).items() if name not in genome}
+    planned, replaced = plan_for(made.decode(Genome({**merge, **genome})), made.checkpoints, "safetensors")
+    assert not replaced
+    assert {tensor.level.label for tensor in planned.tensors if tensor.level} == {"int2-g16"}
+
+
+@pytest.mark.parametrize("target", ["none", "compressed-tensors"])
+def test_a_tied_output_layer_cannot_be_fixed_by_itself(tmp_path, target):
+    write_tiny(tmp_path / "base", "qwen2")
+    write_tiny(tmp_path / "one", "qwen2", seed=1, change=0.1)
+    quantize = Quantize(levels=["int8-g16"], fixed={"head": "int8-g16"}, target=target)
+    space = ht.Space(str(tmp_path / "base"), [str(tmp_path / "one")], ht.Merge("linear"), tmp_path, quantize)
+    with pytest.raises(ConfigurationError, match="shares the weights of `embedding`"):
+        _ = space.levels

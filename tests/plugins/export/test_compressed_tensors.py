@@ -69,6 +69,50 @@ def test_layers_of_one_model_may_differ(exporter, planned, simulated_logits, log
     assert len(targets) == len(set(targets)) == 6 + 3
 
 
+@pytest.mark.parametrize("label", ["int4-g32", "int3-g16-asym", "fp8_e4m3", "mxfp4", "mxfp8", "nvfp4"])
+def test_an_output_layer_of_its_own_may_be_quantised(exporter, planned, simulated_logits, logits, tmp_path, label):
+    plan = planned({"head": label, "qkv": "int8-g32"}, target=exporter.name)
+    exporter.write(plan, tmp_path / "model")
+    assert torch.equal(logits(exporter.load(tmp_path / "model")), simulated_logits(plan))
+    assert weight_bytes(tmp_path / "model") == exporter.nbytes(plan) < exporter.nbytes(planned({"qkv": "int8-g32"}))
+    config = json.loads((tmp_path / "model" / "config.json").read_text())["quantization_config"]
+    assert "lm_head" not in config["ignore"]
+    assert any("lm_head" in group["targets"] for group in config["config_groups"].values())
+
+
+EXPERTS = [
+    {"experts": "int4-g32"},
+    {"experts": "int3-channel"},
+    {"experts": "int8-tensor", "qkv": "int4-g32-asym", "head": "int5-g32"},
+    {"experts": "fp8_e4m3", "qkv": "int4-g32"},
+    {"experts": "fp8_e4m3-tensor", "qkv": "fp8_e4m3"},
+    {"experts": "mxfp4", "o_proj": "nvfp4"},
+    {"qkv": "int4-g32"},
+    {"qkv": "mxfp8", "o_proj": "nvfp4"},
+]
+
+
+@pytest.mark.parametrize("levels", EXPERTS, ids=str)
+def test_experts_are_reloaded_as_they_were_simulated_quantised_or_not(
+    exporter, planned, simulated_logits, logits, tmp_path, capfd, levels
+):
+    plan = planned(levels, "mixtral", target=exporter.name)
+    assert any("experts" in tensor.name and tensor.level is not None for tensor in plan.tensors) == (
+        "experts" in levels
+    )
+    exporter.write(plan, tmp_path / "model")
+    capfd.readouterr()
+    assert torch.equal(logits(exporter.load(tmp_path / "model")), simulated_logits(plan))
+    assert weight_bytes(tmp_path / "model") == exporter.nbytes(plan)
+    assert "could not match" not in capfd.readouterr().err.lower()
+
+
+def test_experts_of_several_levels_are_refused_before_anything_is_written(exporter, planned):
+    levels = {"experts": ["int4-g32", "int8-g32", "int4-g32"]}
+    with pytest.raises(ConfigurationError, match="experts of one level in all layers, not of int4-g32, int8-g32"):
+        planned(levels, "mixtral", target=exporter.name)
+
+
 def test_shards_hold_the_same(exporter, planned, tmp_path):
     from heterosis.core.executors.shards import file_bytes
     from heterosis.plugins.export.compressed_tensors import _Compressed
@@ -113,9 +157,10 @@ def test_costs_by_tensor_never_fall_short_of_the_file_nor_go_far_beyond(plan):
 @pytest.mark.parametrize(
     ("label", "group", "dtype", "reason"),
     [
-        ("int4-g32", Group(None, "embedding"), BFLOAT16, "leave it as it is"),
-        ("int4-g32", Group(None, "head"), BFLOAT16, "leave it as it is"),
-        ("int4-g32", Group(1, "experts"), BFLOAT16, "joins a layer's experts"),
+        ("int4-g32", Group(None, "embedding"), BFLOAT16, "choose the target gguf"),
+        ("int4-g32-asym", Group(1, "experts"), BFLOAT16, "leaves out zero points"),
+        ("mxfp8", Group(1, "experts"), BFLOAT16, "leaves out zero points, MXFP8's exponents"),
+        ("nvfp4", Group(1, "experts"), BFLOAT16, "NVFP4's second scale"),
         ("int4-g48", Group(1, "qkv"), BFLOAT16, "groups of 48 do not divide its 64 columns"),
         ("int4-g32-float", Group(1, "qkv"), BFLOAT16, "no real zero points"),
         ("nf4", Group(1, "qkv"), BFLOAT16, "no codebook formats"),
