@@ -21,13 +21,14 @@ from .layout import layer_count
 from .output_config import output_config, with_vocabulary
 from .quantization.groups import group_of
 from .quantization.level import Level
+from .quantization.rotation import MATRIX
 from .quantization.target import target_of
 from .recipe import Recipe, torch_dtype
 from .rotate import RotateStep, rotated
 from .seeds import derived_seed
 from .slice_merge import SliceMerge, slice_merge
 from .slices import OutputTensor, output_slices, output_tensors, recipe_slices
-from .statistics import Need, needed_calibration, needed_statistics, statistics_of
+from .statistics import Need, needed_calibration, needed_rotation, needed_statistics, statistics_of
 from .vocabulary import Vocabulary
 
 
@@ -161,8 +162,16 @@ def plan(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> Plan:
     if vocabulary is not None:
         config = with_vocabulary(config, vocabulary.size, vocabulary.rows[recipe.merged[0]])
     if recipe.quantize is not None and recipe.quantize.rotation is not None:
-        tensors, config = rotated(tensors, config, recipe.quantize.rotation, recipe.seed)
+        tensors, config = rotated(tensors, config, recipe.seed, _learned_rotation(recipe, sources))
     return Plan(recipe, with_levels(tensors, recipe, sources), template, sources, config, vocabulary)
+
+
+def _learned_rotation(recipe: Recipe, sources: Mapping[str, Checkpoint]) -> tuple[str, str, str] | None:
+    need = needed_rotation(recipe)
+    if need is None:
+        return None
+    ((key, name),) = statistics_of([(need.model, MATRIX)], {need.model: need}, sources)
+    return need.kind, key, name
 
 
 def _check_parameter_names(recipe: Recipe, method: type[MergeMethod]) -> None:

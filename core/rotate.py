@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .errors import ConfigurationError
 from .layout import at_layer, place_of
-from .quantization.rotation import Rotation
+from .quantization.rotation import HADAMARD, LearnedRotation, Rotation
 from .seeds import derived_seed
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ _ATTENTION, _MLP, _FINAL = "input_layernorm", "post_attention_layernorm", "model
 _NORM_OF = {"q_proj": _ATTENTION, "k_proj": _ATTENTION, "v_proj": _ATTENTION, "gate_proj": _MLP, "up_proj": _MLP}
 _WRITERS = ("o_proj", "down_proj")
 _WITHIN_HEADS = ("q_norm", "k_norm")
+INPUT_NORMS = (_ATTENTION, _MLP)
+"""The norms in a layer whose results, gains taken out, are what rotated weights read."""
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
@@ -39,23 +41,32 @@ class RotateStep:
     """
 
     role: Role
-    rotation: Rotation
+    rotation: Rotation | LearnedRotation
     gain: TensorPlan | None = None
 
     @property
     def own_content(self) -> list[Any]:
-        """JSON-ready: what it does, but for how the gain comes about."""
+        """JSON-ready: what it does, but for how the gain comes about, and what a learned rotation is."""
         gain = None if self.gain is None else str(self.gain.info.dtype)
-        return [self.role, self.rotation.kind, self.rotation.size, self.rotation.seed, gain]
+        seed = self.rotation.seed if isinstance(self.rotation, Rotation) else None
+        return [self.role, self.rotation.kind, self.rotation.size, seed, gain]
+
+    @property
+    def learned(self) -> tuple[str, str] | None:
+        """Where a learned rotation stands: key of a checkpoint, name there; None if it is not learned, or not used."""
+        if self.role == "norm" or isinstance(self.rotation, Rotation):
+            return None
+        return self.rotation.checkpoint, self.rotation.tensor
 
     @property
     def content(self) -> list[Any]:
         """JSON-ready: what it does."""
-        return [*self.own_content, None if self.gain is None else self.gain.hash]
+        content = [*self.own_content, None if self.gain is None else self.gain.hash]
+        return content if self.learned is None else [*content, self.learned]
 
 
 def rotated(
-    tensors: Sequence[TensorPlan], config: Mapping[str, Any], kind: str, seed: int
+    tensors: Sequence[TensorPlan], config: Mapping[str, Any], seed: int, learned: tuple[str, str, str] | None = None
 ) -> tuple[tuple[TensorPlan, ...], dict[str, Any]]:
     """The tensors, each with its part in the rotation, and the config of the rotated model.
 
@@ -63,30 +74,41 @@ def rotated(
 
     Args:
         config: the planned model's config.json.
-        kind: of the rotation.
         seed: the recipe's.
+        learned: a rotation's kind, and where it stands (see `LearnedRotation`); None: Hadamard's.
 
     Raises:
         ConfigurationError: it is of another family, or has a tensor that they have not.
     """
-    family = config.get("model_type")
-    if family not in FAMILIES:
-        raise ConfigurationError(
-            f"quantize: models of the family {family!r} cannot be rotated, only {', '.join(FAMILIES)}; leave out "
-            "`rotation`"
-        )
+    check_family(config)
     by_name = {tensor.name: tensor for tensor in tensors}
     for name in (_EMBEDDING, _FINAL):
         if name not in by_name:
             raise ConfigurationError(f"quantize: a rotation needs the tensor {name!r}, which the model lacks")
     if _HEAD not in by_name:
         by_name[_HEAD] = replace(by_name[_EMBEDDING], name=_HEAD)
-    rotation = Rotation(kind, by_name[_EMBEDDING].info.shape[1], derived_seed(seed, "rotation"))
+    size = by_name[_EMBEDDING].info.shape[1]
+    rotation: Rotation | LearnedRotation
+    if learned is None:
+        rotation = Rotation(HADAMARD, size, derived_seed(seed, "rotation"))
+    else:
+        kind, *place = learned
+        rotation = LearnedRotation(kind, size, *place)
     found = tuple(replace(tensor, rotate=_step(name, by_name, rotation)) for name, tensor in by_name.items())
     return found, {**config, "tie_word_embeddings": False}
 
 
-def _step(name: str, tensors: Mapping[str, TensorPlan], rotation: Rotation) -> RotateStep | None:
+def check_family(config: Mapping[str, Any]) -> None:
+    """Raises ConfigurationError if it is not known how models with this config.json are rotated."""
+    family = config.get("model_type")
+    if family not in FAMILIES:
+        raise ConfigurationError(
+            f"quantize: models of the family {family!r} cannot be rotated, only {', '.join(FAMILIES)}; leave out "
+            "`rotation`"
+        )
+
+
+def _step(name: str, tensors: Mapping[str, TensorPlan], rotation: Rotation | LearnedRotation) -> RotateStep | None:
     module, _, kind = name.rpartition(".")
     module = module.rpartition(".")[2]
     if name == _EMBEDDING:

@@ -26,6 +26,7 @@ from .merge_space import Merge
 from .parsing import check_keys, mapping_of
 from .plan import plan
 from .quantization.quantization import Quantization
+from .quantization.rotation import HADAMARD
 from .quantize_space import QUANTIZE_KEYS, Quantize
 from .recipe import Recipe, RecipeModel
 from .settings import Rule
@@ -64,7 +65,8 @@ class Space:
         self.quantize = quantize
         self.needs = self.merge.needed_statistics(self.labelled)
         if quantize is not None:
-            self.needs += quantize.needed_statistics(self.labelled)
+            # first: a model that cannot be rotated is refused before anything is gathered
+            self.needs = [*quantize.needed_statistics(self.labelled), *self.needs]
         self.relative_to = relative_to
         self.progress: Progress = quiet
 
@@ -161,7 +163,8 @@ class Space:
         """
         if self.quantize is None:
             return None
-        plain = Quantization({}, rotation=self.quantize.rotation).without_levels
+        # every rotation gives tensors of the same shapes, and of a learned one nothing is known yet
+        plain = None if self.quantize.rotation is None else Quantization({}, rotation=HADAMARD)
         return self.quantize.genes(plan(replace(self._passthrough(self.base), quantize=plain), self._opened))
 
     def decode(self, genome: Genome, seed: int = 0) -> Recipe:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from . import registry
 from .errors import ConfigurationError
+from .quantization.rotation import KURTAIL
 
 if TYPE_CHECKING:
     from .checkpoints import Checkpoint
@@ -72,9 +73,30 @@ def needed_calibration(recipe: Recipe) -> dict[str, Need]:
     return {model: need_of(CALIBRATION, model, model, given, "quantize") for model in _listed_models(recipe)}
 
 
+def needed_rotation(recipe: Recipe) -> Need | None:
+    """What the recipe's rotation is learned from; None if it has none, or one that is not learned.
+
+    That is the first model that the recipe lists, on its own calibration: the same whatever method merges them.
+
+    Raises:
+        ConfigurationError: there is no calibration for some model.
+    """
+    if recipe.quantize is None or recipe.quantize.rotation != KURTAIL:
+        return None
+    return learning(list(needed_calibration(recipe).values()))
+
+
+def learning(calibration: Sequence[Need]) -> Need:
+    """What a rotation is learned from, given the calibration of each model in order."""
+    return calibration[0]._replace(kind=KURTAIL)
+
+
 def all_needs(recipe: Recipe) -> list[Need]:
-    """The statistics that the recipe needs for whatever purpose. Raises as the other two do."""
-    return list(dict.fromkeys([*needed_statistics(recipe).values(), *needed_calibration(recipe).values()]))
+    """The statistics that the recipe needs for whatever purpose. Raises as the other three do."""
+    rotation = needed_rotation(recipe)
+    needs = [*needed_statistics(recipe).values(), *needed_calibration(recipe).values()]
+    # first: a family that cannot be rotated is refused before anything is gathered
+    return list(dict.fromkeys([*([] if rotation is None else [rotation]), *needs]))
 
 
 def _listed_models(recipe: Recipe) -> list[str]:
@@ -102,8 +124,8 @@ def statistics_of(
         need = needs[reference]
         if need.key not in sources:
             raise ConfigurationError(
-                f"the statistics {need.key!r} are not open; `include_statistics(sources, "
-                "needed_statistics(recipe).values())` gathers and opens them"
+                f"the statistics {need.key!r} are not open; `include_statistics(sources, all_needs(recipe))` gathers "
+                "and opens them"
             )
         (found if name in sources[need.key].tensors else without).append((need, name))
     if found and without:

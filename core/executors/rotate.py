@@ -6,7 +6,8 @@ import torch
 
 from ..contracts import Calibration
 from ..errors import MaterialiseError
-from ..plan import TensorPlan
+from ..plan import Operand, TensorPlan
+from ..quantization.rotation import Rotation
 from ..rotate import RotateStep
 from .job import Job
 from .operands import Operands
@@ -28,10 +29,10 @@ def rotate_into(tensor: TensorPlan, target: torch.Tensor, operands: Operands) ->
         return
     wide = target.to(torch.promote_types(target.dtype, torch.float32))
     if step.role == "writes":
-        result = step.rotation.apply(wide.T).T if wide.dim() == 2 else step.rotation.apply(wide)
+        result = _turned(step, wide.T, operands).T if wide.dim() == 2 else _turned(step, wide, operands)
     else:
         gain = _gain(step, target.device, operands)
-        result = step.rotation.apply(wide if gain is None else wide * gain.to(wide))
+        result = _turned(step, wide if gain is None else wide * gain.to(wide), operands)
     if not result.to(target.dtype).isfinite().all():
         raise MaterialiseError(f"{tensor.name} has values that are not finite after it was rotated")
     target.copy_(result)
@@ -54,8 +55,15 @@ def rotated_calibration(step: RotateStep, known: Calibration, operands: Operands
         scale = torch.where(wide != 0, 1 / wide, 0)
         gram = gram * scale[:, None] * scale[None, :]
         gram.diagonal().add_((wide == 0).to(gram))
-    gram = step.rotation.apply(step.rotation.apply(gram).T)
+    gram = _turned(step, _turned(step, gram, operands).T, operands)
     return Calibration((gram + gram.T).div_(2), None)
+
+
+def _turned(step: RotateStep, rows: torch.Tensor, operands: Operands) -> torch.Tensor:
+    """Rows times R, for rows as `Rotation.apply` takes them."""
+    if isinstance(step.rotation, Rotation):
+        return step.rotation.apply(rows)
+    return rows @ operands[Operand(step.rotation.checkpoint, step.rotation.tensor)].whole().to(rows)
 
 
 def _gain(step: RotateStep, device: torch.device, operands: Operands) -> torch.Tensor | None:

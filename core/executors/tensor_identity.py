@@ -58,12 +58,14 @@ class TensorIdentity:
 
         plugins = [type(step.level.plugin), type(step.level.format)]
         gain = None if tensor.rotate is None else tensor.rotate.gain
+        learned = None if tensor.rotate is None else tensor.rotate.learned
         merges = (*tensor.steps, *(() if gain is None else gain.steps))
         plugins += [registry.load("merge_methods", merge.method) for merge in merges]
         return content_hash(
             {
                 "merges": [merged(merge) for merge in merges],
                 "rotate": None if tensor.rotate is None else tensor.rotate.own_content,
+                "learned": None if learned is None else place(Operand(*learned)),
                 "shape": list(tensor.info.shape),
                 "dtype": str(tensor.info.dtype),
                 "level": step.level.label,

@@ -12,7 +12,7 @@ from ..parsing import check_keys, mapping_of, text_of, texts_of
 from ..statistics import Given, parse_statistics
 from .groups import Group
 from .level import UNQUANTIZED, Level
-from .rotation import check_kind
+from .rotation import KURTAIL, check_kind
 from .target import NO_TARGET, target_of
 
 Options: TypeAlias = Mapping[str, Mapping[str, float | int | bool | str]]
@@ -28,7 +28,8 @@ class Quantization:
         target: what the model is to be exported to: an exporter, or `none`.
         calibration: texts that the inputs of layers are looked at on: one file for all models, or one for each.
         options: by quantiser, what differs from its defaults.
-        rotation: that the hidden features are turned by before weights are quantised (see `Rotation`); None: none.
+        rotation: that the hidden features are turned by before weights are quantised (see `Rotation`,
+            `LearnedRotation`); None: none.
     """
 
     levels: Mapping[str, tuple[str, ...]]
@@ -49,16 +50,16 @@ class Quantization:
         check_keys(content, _KEYS, where)
         given = mapping_of(content.get("levels") or {}, f"{where}, levels")
         levels = {kind: tuple(texts_of(labels, f"{where}, levels, {kind}")) for kind, labels in given.items()}
+        calibration = parse_statistics(content.get("calibration"), f"{where}, calibration")
         rotation = content.get("rotation")
         if rotation is not None:
-            check_kind(rotation, where)
+            check_kind(rotation, calibration, where)
         if (not levels and rotation is None) or not all(levels.values()):
             raise ConfigurationError(f"{where}: `levels` must give at least one kind of weights a level")
         for label in {label for labels in levels.values() for label in labels}:
             Level.parse(label)
         target = text_of(content.get("target", NO_TARGET), f"{where}, target")
         target_of(target)
-        calibration = parse_statistics(content.get("calibration"), f"{where}, calibration")
         return cls(levels, target, calibration, read_options(content.get("options", {}), where), rotation)
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,8 +88,9 @@ class Quantization:
 
     @property
     def without_levels(self) -> Quantization | None:
-        """The rotation alone, for no target; None if there is none."""
-        return None if self.rotation is None else Quantization({}, rotation=self.rotation)
+        """The rotation alone, for no target, with what it is learned on; None if there is none."""
+        calibration = self.calibration if self.rotation == KURTAIL else None
+        return None if self.rotation is None else Quantization({}, calibration=calibration, rotation=self.rotation)
 
     @property
     def uses_calibration(self) -> bool:

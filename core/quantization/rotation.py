@@ -1,8 +1,9 @@
-"""Orthogonal rotations of a model's hidden features that spread outliers: Hadamard matrices with random signs."""
+"""Orthogonal rotations of a model's hidden features that spread outliers: Hadamard matrices, and learned ones."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -11,7 +12,10 @@ import torch
 from ..errors import ConfigurationError, did_you_mean
 
 HADAMARD = "hadamard"
-KINDS = (HADAMARD,)
+KURTAIL = "kurtail"
+KINDS = (HADAMARD, KURTAIL)
+MATRIX = "rotation"
+"""What the one tensor of a file with a learned rotation is called."""
 _MOST = 64
 """The largest factor that is multiplied with as a matrix: larger ones are Kronecker products of such."""
 
@@ -25,7 +29,7 @@ class Rotation:
     size, and outliers are spread within blocks only.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: `hadamard`.
         size: of the features that are rotated.
         seed: of the signs.
     """
@@ -54,11 +58,47 @@ class Rotation:
         return (result / math.sqrt(scale)).reshape(rows.shape)
 
 
-def check_kind(kind: object, where: str) -> str:
-    """A rotation's kind as it was given. Raises ConfigurationError if there is none of that name."""
-    if isinstance(kind, str) and kind in KINDS:
-        return kind
-    raise ConfigurationError(f"{where}: there is no rotation {kind!r}. {did_you_mean(str(kind), KINDS)}")
+@dataclass(frozen=True)
+class LearnedRotation:
+    """R as it was learned: a tensor of a statistics file (Akhondzadeh et al., KurTail, 2025).
+
+    Attributes:
+        kind: `kurtail`.
+        size: of the features that are rotated.
+        checkpoint: key of the open statistics among the sources.
+        tensor: its name there: shape (size, size), float32.
+    """
+
+    kind: str
+    size: int
+    checkpoint: str
+    tensor: str
+
+
+def check_kind(kind: object, calibration: str | Mapping[str, str] | None, where: str) -> str:
+    """A rotation's kind as it was given.
+
+    Args:
+        calibration: files of texts, where they are given: what one is learned on.
+
+    Raises:
+        ConfigurationError: there is none of that name, or nothing that it could be learned on.
+    """
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ConfigurationError(f"{where}: there is no rotation {kind!r}. {did_you_mean(str(kind), KINDS)}")
+    if kind == KURTAIL:
+        files = (calibration,) if isinstance(calibration, str) else tuple((calibration or {}).values())
+        if not files:
+            raise ConfigurationError(
+                f"{where}: the rotation {kind!r} is learned on texts; give `calibration`, a file of them, or choose "
+                f"{HADAMARD!r}, which needs none"
+            )
+        if gathered := [file for file in files if file.endswith(".safetensors")]:
+            raise ConfigurationError(
+                f"{where}: the rotation {kind!r} is learned on texts, and {gathered[0]} in `calibration` holds "
+                f"statistics; give the texts, or choose {HADAMARD!r}"
+            )
+    return kind
 
 
 @cache
