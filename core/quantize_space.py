@@ -11,7 +11,7 @@ from .merge_space import layers_per_gene
 from .parsing import mapping_of, texts_of
 from .quantization.budget import Budget
 from .quantization.level import UNQUANTIZED, Level
-from .quantization.quantization import read_options
+from .quantization.quantization import Options, read_options
 from .quantization.rotation import KURTAIL, check_kind
 from .quantization.target import NO_TARGET, target_of
 from .statistics import CALIBRATION, Given, Need, learning, need_of, parse_statistics
@@ -57,7 +57,7 @@ class Quantize:
         budget: that no candidate exceeds: bits per weight (3.5), a size of the exported file (`60MB`), or
             `{memory: 1.5GiB, context: 4096}`.
         calibration: texts on which layers' inputs are looked at: a file, or a file for each source by its label.
-        options: of quantisers, by their names.
+        options: of quantisers, by their names; those left out are as they advise.
         rotation: that every candidate's hidden features are turned by before weights are quantised: `hadamard`;
             `kurtail`, learned from the first source on its calibration; or None.
 
@@ -96,7 +96,7 @@ class Quantize:
             Level.parse(label)
         self.budget = None if budget is None else Budget.parse(budget, "quantize")
         self.calibration = parse_statistics(calibration, "quantize, calibration")
-        self.options = read_options(options or {}, "quantize")
+        self.options = _advised((*self.labels, *self.fixed.values()), read_options(options or {}, "quantize"))
         self.rotation = None if rotation is None else check_kind(rotation, self.calibration, "quantize")
 
     def genes(self, plan: Plan) -> LevelGenes:
@@ -140,6 +140,20 @@ class Quantize:
         }
         by_kind = {} if self.by_kind else {"by_kind": False}
         return {**content, **by_kind, **{key: value for key, value in optional.items() if value}}
+
+
+def _advised(labels: Sequence[str], given: Options) -> Options:
+    """The options given, and what a quantiser advises for all of its formats: recipes name both, so that they keep
+    their meaning when advice changes."""
+    advice: dict[str, list[Mapping[str, Any]]] = {}
+    for level in map(Level.parse, labels):
+        if level is not None:
+            advice.setdefault(level.quantizer, []).append(level.plugin.advice(level.format))
+    found = dict(given)
+    for name, (first, *others) in advice.items():
+        if first and all(first == other for other in others):
+            found[name] = {**first, **given.get(name, {})}
+    return found
 
 
 def _labels(

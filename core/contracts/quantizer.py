@@ -37,7 +37,8 @@ class Quantizer(ABC):
 
     Attributes:
         needs_calibration: whether it cannot do without `Calibration`; others use it if it is there.
-        options: what a recipe may set (`quantize: {options: {NAME: {...}}}`), with the defaults.
+        options: what a recipe may set (`quantize: {options: {NAME: {...}}}`), with the defaults, which are for good: a
+            recipe that leaves one out means the same for ever.
         source: paper or repository, with the year.
     """
 
@@ -49,6 +50,11 @@ class Quantizer(ABC):
     def misfit(self, format: Format) -> str | None:  # noqa: A002  (the field's word)
         """Why it cannot quantise to this format, for people; None if it can."""
         return None
+
+    def advice(self, format: Format) -> Mapping[str, float | int | bool | str]:  # noqa: A002
+        """Options that are better than the defaults: studies set them where they are not told otherwise, and their
+        recipes say so."""
+        return {}
 
     @abstractmethod
     def quantize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +12,7 @@ from ..contracts.target import QuantizingExporter
 from ..errors import ConfigurationError
 from .groups import Group, groups_of
 from .level import DEFAULT_QUANTIZER, UNQUANTIZED, Level
-from .target import NO_TARGET, Target
+from .target import NO_TARGET, Target, stored_bytes
 
 if TYPE_CHECKING:
     from ..plan import Plan
@@ -44,7 +44,8 @@ def plan_for(recipe: Recipe, sources: Mapping[str, Checkpoint], exporter: str) -
     """The plan of a recipe for an exporter, and the levels that it cannot hold and that were replaced.
 
     Each is replaced by the one of the exporter's formats that is nearest in bits per weight and not larger (or else
-    the smallest), quantised by the same method where that can do it. An exporter that quantises nothing gets the plan
+    the smallest), quantised by the same method where that can do it. Kinds that the exporter wants alike in all layers
+    get the smallest level of theirs. An exporter that quantises nothing gets the plan
     as it is, and writes what codes stand for.
 
     Raises:
@@ -66,9 +67,16 @@ def plan_for(recipe: Recipe, sources: Mapping[str, Checkpoint], exporter: str) -
     layers = 1 + max((group.layer for group in groups if group.layer is not None), default=-1)
     levels: dict[str, list[str]] = {}
     replaced: dict[tuple[str, str], int] = {}
-    for group, names in groups.items():
+    nearest = {
+        group: _nearest(target, recipe.quantize.level_of(group, layers), group, [infos[name] for name in names])
+        for group, names in groups.items()
+    }
+    for group, found in nearest.items():
         level = recipe.quantize.level_of(group, layers)
-        found = _nearest(target, level, group, [infos[name] for name in names])
+        if group.kind in target.alike:
+            found = _smallest(
+                [one for other, one in nearest.items() if other.kind == group.kind], infos[groups[group][0]]
+            )
         labels = levels.setdefault(group.kind, [UNQUANTIZED] * (1 if group.layer is None else layers))
         labels[group.layer or 0] = _label(found)
         if found != level:
@@ -106,6 +114,10 @@ def _nearest(target: Target, level: Level | None, group: Group, infos: list[Tens
         return size > bits, abs(size - bits)
 
     return min(choices, key=distance)
+
+
+def _smallest(levels: Sequence[Level | None], info: TensorInfo) -> Level | None:
+    return min(levels, key=lambda level: stored_bytes(info, level))
 
 
 def _same_method(level: Level | None, label: str) -> Level | None:

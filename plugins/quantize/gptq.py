@@ -11,6 +11,7 @@ from ...core.contracts import Calibration, Format, Quantizer
 from ...core.errors import MaterialiseError
 from ...core.quantized_tensor import QuantizedTensor
 from ..formats.hadamard import HadamardFormat
+from ..formats.integer import IntegerFormat
 from .column_choices import OnGrid, OnGroups
 from .column_rounding import check_gram, in_order, order_of, round_columns
 from .numbers import finite
@@ -38,6 +39,10 @@ class Gptq(Quantizer):
         if isinstance(format, HadamardFormat):
             return f"gptq goes column by column, and turned blocks are whole; write mr_gptq:{format.label}"
         return None
+
+    def advice(self, format: Format) -> Options:  # noqa: A002
+        """See `Quantizer.advice`: at every width these scales lose less, most at the lowest."""
+        return {"search": "mse"} if isinstance(format, IntegerFormat) else {}
 
     def quantize(
         self,

@@ -4,9 +4,12 @@ from types import MappingProxyType
 
 import heterosis as ht
 import pytest
+import torch
+from heterosis.core.checkpoints.base import TensorInfo
 from heterosis.core.errors import ConfigurationError, HeterosisError
 from heterosis.core.genome import Genome
-from heterosis.core.plan import plan
+from heterosis.core.plan import QuantizeStep, TensorPlan, plan
+from heterosis.core.quantization.level import Level
 from heterosis.core.quantization.projection import plan_for
 from heterosis.core.quantize_space import Quantize
 from heterosis.search.starts import starts
@@ -148,6 +151,24 @@ def test_statistics_of_another_model_are_refused(space, tmp_path, checkpoints):
         _ = space(levels=["gptq:int4-g16"], calibration=str(file)).checkpoints
 
 
+def quantize_hash(options):
+    step = QuantizeStep(Level.parse("gptq:int3-g16"), options)
+    return TensorPlan("model.layers.0.mlp.up_proj.weight", TensorInfo((32, 32), torch.bfloat16), (), step).hash
+
+
+def test_recipes_name_what_quantisers_advise_so_that_those_without_keep_their_meaning():
+    assert Level.parse("gptq:int3-g16").plugin.options["search"] == "minmax"
+    quantize = Quantize(levels=["gptq:int3-g16", "int8-g16"], options={"gptq": {"damping": 0.1}})
+    assert quantize.options == {"gptq": {"search": "mse", "damping": 0.1}}
+    assert Quantize(**quantize.to_dict()).options == quantize.options
+    assert Quantize(levels=["none"], fixed={"head": "gptq:int3-g16"}).options == {"gptq": {"search": "mse"}}
+    told = {"gptq": {"search": "minmax"}}
+    assert Quantize(levels=["gptq:int3-g16"], options=told).options == told
+    assert Quantize(levels=["int8-g16"]).options == {}
+    assert Quantize(levels=["gptq:int3-g16", "gptq:spqr-3b"]).options == {}, "this format has no such search"
+    assert quantize_hash({"search": "mse"}) != quantize_hash({"search": "minmax"})
+
+
 @pytest.fixture
 def mixtral(tmp_path, monkeypatch):
     """Makes spaces of two fine-tunes with experts."""
@@ -185,6 +206,17 @@ def test_moqe_is_a_start_of_models_with_experts(mixtral, target):
     planned, replaced = plan_for(made.decode(Genome({**merge, **genome})), made.checkpoints, "safetensors")
     assert not replaced
     assert {tensor.level.label for tensor in planned.tensors if tensor.level} == {"int2-g16"}
+
+
+def test_experts_that_a_target_wants_alike_get_the_smallest_level_of_theirs(mixtral):
+    made = mixtral(levels=["int2-g16", "int4-g16", "int8-g16"])
+    genome = genome_of(made)
+    mixed = dict(genome)
+    for layer, label in enumerate(("int8-g16", "int4-g16", "int8-g16")):
+        mixed[f"level/experts/layer {layer}"] = label
+    planned, replaced = plan_for(made.decode(Genome(mixed)), made.checkpoints, "compressed-tensors")
+    assert {tensor.level.label for tensor in planned.tensors if "experts" in tensor.name} == {"int4-g16"}
+    assert [(one.old, one.new, one.groups) for one in replaced] == [("int8-g16", "int4-g16", 2)]
 
 
 @pytest.mark.parametrize("target", ["none", "compressed-tensors"])
