@@ -20,19 +20,25 @@ from .starts import Start, starts
 
 @dataclass(frozen=True)
 class LevelRecord:
-    """Attributes: `unit`: of the costs, `bits` or `bytes`; `starts`: none if the study leaves them out."""
+    """What a search of bit-widths starts from.
+
+    Attributes:
+        unit: of the costs, `bits` or `bytes`.
+        starts: none if the study leaves them out.
+        errors: by gene and level, what it is estimated to do; None if nothing was estimated.
+    """
 
     costs: LevelCosts
     unit: str
     starts: tuple[Start, ...]
+    errors: Mapping[str, Mapping[str, float]] | None = None
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> LevelRecord:
         """Reads what `to_dict` wrote."""
         costs = LevelCosts(content["fixed"], content["costs"], content["weights"], content["limit"])
-        return cls(
-            costs, content["unit"], tuple(Start(one["label"], Genome(one["genome"])) for one in content["starts"])
-        )
+        starts = tuple(Start(one["label"], Genome(one["genome"])) for one in content["starts"])
+        return cls(costs, content["unit"], starts, content.get("errors"))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready content that `from_dict` reads back."""
@@ -43,6 +49,7 @@ class LevelRecord:
             "limit": self.costs.limit,
             "unit": self.unit,
             "starts": [{"label": start.label, "genome": dict(start.genome)} for start in self.starts],
+            "errors": self.errors,
         }
 
     def bits(self, genome: Mapping[str, Any]) -> float:
@@ -72,11 +79,13 @@ def record_levels(
     if levels is None or store.studies.levels(study_id) is not None:
         return
     begun = bool(store.asks.all(study_id))  # by a version that knew no starts: replayed, it must propose the same
-    made = [] if begun or not spec.starts else _made(spec, list(texts), device)
-    store.studies.record_levels(study_id, LevelRecord(levels.costs, levels.unit, tuple(made)).to_dict())
+    made, errors = ([], None) if begun or not spec.starts else _made(spec, list(texts), device)
+    store.studies.record_levels(study_id, LevelRecord(levels.costs, levels.unit, tuple(made), errors).to_dict())
 
 
-def _made(spec: StudySpec, texts: list[str], device: torch.device | str) -> list[Start]:
+def _made(
+    spec: StudySpec, texts: list[str], device: torch.device | str
+) -> tuple[list[Start], Mapping[str, Mapping[str, float]] | None]:
     space = spec.space
     assert space.levels is not None
     low, high = space.genes.bounds()
@@ -87,7 +96,7 @@ def _made(spec: StudySpec, texts: list[str], device: torch.device | str) -> list
 
         errors = sensitivities(space, middle, texts, device, space.progress, derived_seed(spec.seed, "merge"))
     merge = {gene: value for gene, value in middle.items() if gene not in space.levels.costs.costs}
-    return starts(space.levels, merge, errors)
+    return starts(space.levels, merge, errors), errors
 
 
 def sensitivity_texts(space: Space, items: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -31,8 +31,11 @@ class RecordedOptimizer:
         plugin: type[Optimizer] = registry.load("optimizers", spec.optimizer)
         seed = derived_seed(spec.seed, "optimizer")
         options = dict(spec.optimizer_options)
-        if plugin.takes_first and (known := recorded_levels(study_id, store)) is not None and known.starts:
+        known = recorded_levels(study_id, store) if plugin.takes_first or plugin.takes_errors else None
+        if plugin.takes_first and known is not None and known.starts:
             options["first"] = [*options.get("first", ()), *(start.genome for start in known.starts)]
+        if plugin.takes_errors and known is not None:
+            options["errors"] = known.errors
         self._optimizer = plugin(spec.space.genes, spec.directions, seed, **options)
 
     def steady_state(self) -> None:

@@ -54,11 +54,14 @@ class Optimizer(ABC):
     Attributes:
         takes_first: whether it has the option `first`: genomes that are tried before any other. A search of bit-widths
             gives it what it starts from.
+        takes_errors: whether it has the option `errors`: by level gene and level, what it is estimated to do (0 or
+            more), or None. A search of bit-widths gives it the sensitivities.
     """
 
     name: ClassVar[str]
     multi_objective: ClassVar[bool] = False
     takes_first: ClassVar[bool] = False
+    takes_errors: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, space: GeneSpace, directions: Sequence[Direction], seed: int, **options: Any) -> None:

@@ -54,12 +54,15 @@ class LevelEs(TurnTaking):
         super().__init__(space, directions, seed, **options)
         self._random = np.random.default_rng(self._derived_seed())
         self._signs = np.array([-1.0 if direction == "maximize" else 1.0 for direction in self.directions])
-        self._size = int(self.settings["population"] or (3 if len(self.directions) == 1 else 16))
+        self._size = self._parents_kept()
         self._steps = Steps(space, self.settings["sigma"], int(self.settings["swaps"]))
         self._box = Box(space)
         self._parents: list[_Member] = []
         self._beginners = self._first_proposals()
         self._proposed = {proposal.genome for proposal in self._beginners}
+
+    def _parents_kept(self) -> int:
+        return int(self.settings["population"] or (3 if len(self.directions) == 1 else 16))
 
     def _first_proposals(self) -> list[Proposal]:
         given = [Proposal(genome, "given") for genome in self.first]
@@ -76,12 +79,15 @@ class LevelEs(TurnTaking):
         proposal = Proposal(self._drawn(), "sampling")
         for _ in range(_TRIES if self._parents else 0):
             parent = self._parents[int(self._random.integers(len(self._parents)))]
-            genome, operator = self._steps.child(parent.genome, self._random)
+            genome, operator = self._varied(parent.genome)
             proposal = Proposal(genome, operator, (parent.number,))
             if genome not in self._proposed:
                 break
         self._proposed.add(proposal.genome)
         return proposal
+
+    def _varied(self, parent: Genome) -> tuple[Genome, str]:
+        return self._steps.child(parent, self._random)
 
     def _drawn(self) -> Genome:
         return self._box.decode(self._random.random(self._box.dimension))

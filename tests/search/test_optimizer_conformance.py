@@ -12,7 +12,7 @@ from heterosis.search.optimizers.random import RandomSearch
 from heterosis.testing.optimizers import CHECKS, FLOATS, Subject, check_optimizer
 
 
-@pytest.mark.parametrize("name", ["random", "ga", "de", "cmaes", "nsga2", "optuna_cmaes", "level_es"])
+@pytest.mark.parametrize("name", ["random", "ga", "de", "cmaes", "nsga2", "optuna_cmaes", "level_es", "level_bayes"])
 def test_a_built_in_keeps_the_contract(name):
     check_optimizer(name, evaluations=20)
 

@@ -15,7 +15,7 @@ from heterosis.core.genome import Genome
 from heterosis.search.pareto import hypervolume
 from heterosis.testing.optimizers import MIXED, optimize, steady_trajectory, trajectory
 
-QUICK = ["random", "ga", "de", "cmaes", "nsga2", "tpe", "optuna_cmaes", "level_es"]
+QUICK = ["random", "ga", "de", "cmaes", "nsga2", "tpe", "optuna_cmaes", "level_es", "level_bayes"]
 ALL = [*QUICK, "gp"]
 
 WEIGHTS = GeneSpace([FloatGene(f"weight {place}", 0.0, 1.5) for place in range(4)])
@@ -35,14 +35,14 @@ def best_of(name, evaluations, seed, evaluate=closeness, space=WEIGHTS, **option
     return max(told.values[0] for told in results)
 
 
-@pytest.mark.parametrize("name", ["ga", "de", "cmaes", "nsga2", "tpe", "optuna_cmaes", "level_es"])
+@pytest.mark.parametrize("name", ["ga", "de", "cmaes", "nsga2", "tpe", "optuna_cmaes", "level_es", "level_bayes"])
 def test_sixty_evaluations_come_far_closer_to_the_best_weights_than_chance(name):
     chance = np.mean([best_of("random", 60, seed) for seed in range(20)])
     found = np.mean([best_of(name, 60, seed) for seed in range(3)])
     assert found > 0.6 * chance  # both are negative: the distance that is left
 
 
-@pytest.mark.parametrize("name", ["ga", "de", "cmaes", "nsga2", "tpe", "optuna_cmaes", "level_es"])
+@pytest.mark.parametrize("name", ["ga", "de", "cmaes", "nsga2", "tpe", "optuna_cmaes", "level_es", "level_bayes"])
 def test_fed_as_results_arrive_with_eight_under_way_a_search_comes_about_as_far(name):
     space = GeneSpace([FloatGene(f"x{place}", 0.0, 1.0) for place in range(6)])
 
@@ -73,7 +73,7 @@ def test_a_gaussian_process_needs_few_evaluations():
     assert best_of("gp", 12, 1, startup=8) > 0.6 * chance
 
 
-@pytest.mark.parametrize("name", ["ga", "nsga2", "tpe", "cmaes", "de", "level_es"])
+@pytest.mark.parametrize("name", ["ga", "nsga2", "tpe", "cmaes", "de", "level_es", "level_bayes"])
 def test_categories_and_integers_are_searched_too(name):
     space = GeneSpace(
         [
@@ -194,7 +194,7 @@ def test_a_generation_is_handed_out_in_pieces():
     assert sizes == [4, 2, 4, 2]
 
 
-@pytest.mark.parametrize("name", ["ga", "de", "cmaes", "nsga2", "level_es"])
+@pytest.mark.parametrize("name", ["ga", "de", "cmaes", "nsga2", "level_es", "level_bayes"])
 def test_the_region_that_fails_is_left(name):
     def evaluate(genome):
         return None if genome["weight 0"] > 0.75 else (genome["weight 0"],)
