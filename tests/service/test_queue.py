@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import signal
 import sys
 from datetime import timedelta
 
@@ -248,6 +249,7 @@ def test_watching_on_a_terminal(fleet):
     """On the other page until Ctrl-C; the last look stays on the first."""
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests started in the background inherit that it is ignored
         os.environ["TERM"] = "xterm-256color"
         os.execv(sys.executable, [sys.executable, "-c", "from heterosis.service.cli import main; main()", "queue", "-w",
                                   "--storage", str(fleet / "heterosis.db")])  # fmt: skip
