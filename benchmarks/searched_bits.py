@@ -13,7 +13,7 @@ counted, for several seeds of the search:
    skills.
 
 Held out are texts that no search has seen: other documentation (1), the skills' test questions (2), with accuracy as
-the task. Texts are docstrings of NumPy (calibration), of NumPy, PyTorch and scipy.optimize (search) and of scipy.stats
+the task. Texts are docstrings of NumPy (calibration), of NumPy and of five modules of SciPy (search) and of scipy.stats
 (held out), so that nothing is to be fetched but the model. Ratios are of perplexities, geometric means over seeds;
 intervals are over pieces of text, paired.
 
@@ -55,10 +55,10 @@ LEVELS = [f"gptq:int{form}-asym" for form in ("2-g64", "2-g32", "3-g64", "3-g32"
 UNIFORM = [f"gptq:int{width}-g{group}-asym" for width in (2, 3) for group in (96, 64, 48, 32, 24)]
 OPTIONS = {"gptq": {"search": "mse"}}
 SKILLS = ("italian", "indonesian", "addition")
-OPTIMIZER = {"name": "level_es", "population": 1, "offspring": 4}
-"""A climb in small generations: candidates are few, and their scores, on the same texts, are free of noise."""
-CANDIDATES = 96
+OPTIMIZER = {"name": "level_bayes"}
+CANDIDATES = 72
 MERGES, BITS_AFTER = 24, 40
+SEARCHED = ("interpolate", "linalg", "ndimage", "optimize", "signal")
 TEXT, HELD_OUT = "documentation", "held-out documentation"
 
 
@@ -315,11 +315,14 @@ class Laboratory:
         return {"levels": LEVELS, "budget": budget, "calibration": calibration, "options": OPTIONS}
 
     def _write_texts(self) -> None:
-        numpy, scipy = _paragraphs("numpy"), _paragraphs("scipy.stats")
-        several = [numpy[1::4][:16], _paragraphs("torch.nn")[::20][:12], _paragraphs("scipy.optimize")[::20][:12]]
+        numpy, others = _paragraphs("numpy"), [_paragraphs(f"scipy.{module}") for module in SEARCHED]
+        several = [numpy[1::4][:40], *(paragraphs[:: max(len(paragraphs) // 16, 1)][:16] for paragraphs in others)]
         self._write("calibration.txt", numpy[::4][:150])
         self._write("search.txt", [paragraph[:200] for part in several for paragraph in part])
-        self._write("held-out.txt", scipy[::20][:60])
+        seen = {*numpy, *itertools.chain.from_iterable(others)}
+        self._write(
+            "held-out.txt", [paragraph for paragraph in _paragraphs("scipy.stats") if paragraph not in seen][::10][:120]
+        )
         skills = []
         for skill in SKILLS:
             files = QUICKSTART.parent / "quickstart" / "tasks" / skill
