@@ -10,6 +10,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
 from ..errors import ConfigurationError
+from ..native_output import native_output_dropped
 from .budget import LevelCosts
 
 _GAP = 1e-6
@@ -76,16 +77,17 @@ def _solved(
     # both are scaled to about 1, where the solver's tolerances are meant for
     whole = max(float(added.max()), 1.0)
     scale = float(error.max()) or 1.0
-    result = milp(
-        error / scale,
-        integrality=np.ones(len(pairs)),
-        bounds=Bounds(0, 1),
-        constraints=[
-            LinearConstraint(one_each.tocsr(), 1, 1),
-            LinearConstraint(added[None, :] / whole, -np.inf, room / whole),
-        ],
-        options={"mip_rel_gap": _GAP, "time_limit": _SECONDS},
-    )
+    with native_output_dropped():  # HiGHS prints lines of its own now and then, whatever its options say
+        result = milp(
+            error / scale,
+            integrality=np.ones(len(pairs)),
+            bounds=Bounds(0, 1),
+            constraints=[
+                LinearConstraint(one_each.tocsr(), 1, 1),
+                LinearConstraint(added[None, :] / whole, -np.inf, room / whole),
+            ],
+            options={"mip_rel_gap": _GAP, "time_limit": _SECONDS},
+        )
     if result.x is None:
         return None, 1.0
     chosen = [
