@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,11 @@ import torch
 
 from ..core import registry
 from ..core.errors import EvaluationError
+from ..core.estimate import Estimate
 
 PROMPT_TOKENS = 64
 NEW_TOKENS = 16
-_REPEATS = 3
+REPEATS = 5
 _PREFIX = "figures: "
 
 
@@ -29,19 +32,41 @@ class EngineFigures:
 
     Attributes:
         bytes: of its weight files.
-        prefill_ms: milliseconds for a prompt of `PROMPT_TOKENS`, or what the model takes, the median of three.
-        decode_speed: tokens a second after it, one sequence, the most likely token each time.
+        prefill_ms: milliseconds for a prompt of `PROMPT_TOKENS`, or what the model takes, the median of `REPEATS`.
+        decode_speed: tokens a second after it, one sequence, the most likely token each time; the median too.
         memory: bytes that the process had at its peak, less what it had before the model was loaded.
+        prefill_error, decode_error: standard errors of the medians, in the same units.
     """
 
     bytes: int
     prefill_ms: float | None = None
     decode_speed: float | None = None
     memory: int | None = None
+    prefill_error: float | None = None
+    decode_error: float | None = None
 
     def to_dict(self) -> dict[str, float]:
         """JSON-ready content, without what was not measured."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> EngineFigures:
+        """Reads what `to_dict` wrote; other keys are left alone."""
+        return cls(**{one.name: content[one.name] for one in fields(cls) if one.name in content})
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """`prefill_ms`, `decode_speed` and `memory`, as far as measured; the last once, so its error is unknown."""
+        found = {
+            "prefill_ms": (self.prefill_ms, self.prefill_error, REPEATS),
+            "decode_speed": (self.decode_speed, self.decode_error, REPEATS),
+            "memory": (self.memory, None, 1),
+        }
+        return {
+            name: Estimate(float(value), math.nan if error is None else error, items)
+            for name, (value, error, items) in found.items()
+            if value is not None
+        }
 
 
 def measure_engine(exporter: str, directory: Path) -> EngineFigures:
@@ -52,7 +77,9 @@ def measure_engine(exporter: str, directory: Path) -> EngineFigures:
     """
     arguments = [exporter, str(directory), str(torch.get_num_threads())]
     command = [sys.executable, "-m", __name__, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (this very program)
+    done = subprocess.run(  # noqa: S603  (this very program)
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     lines = [line.removeprefix(_PREFIX) for line in done.stdout.splitlines() if line.startswith(_PREFIX)]
     if done.returncode or not lines:
         words = done.stderr.strip().splitlines() or [f"it ended with {done.returncode} and said nothing"]
@@ -82,31 +109,33 @@ def _measure(exporter: str, directory: Path) -> dict[str, float]:
     new = min(NEW_TOKENS, most // 4)
     prompt = torch.arange(min(PROMPT_TOKENS, most - new))[None] * 7 % int(config.vocab_size)
     with torch.inference_mode():
-        prefill = _seconds(lambda: model(prompt, use_cache=True))
-        decode = _seconds(lambda: _decode(model, prompt, new + 1)) - prefill
+        _run(model, prompt, new)  # the first run is slower, and not counted
+        runs = [_run(model, prompt, new) for _ in range(REPEATS)]
+    prefill, prefill_error = _median([1000 * seconds for seconds, _ in runs])
+    speed, speed_error = _median([new / max(seconds, 1e-9) for _, seconds in runs])
     return {
-        "prefill_ms": 1000 * prefill,
-        "decode_speed": new / max(decode, 1e-9),
+        "prefill_ms": prefill,
+        "decode_speed": speed,
         "memory": max(_peak() - before, 0),
+        "prefill_error": prefill_error,
+        "decode_error": speed_error,
     }
 
 
-def _decode(model: Any, prompt: torch.Tensor, count: int) -> None:
-    tokens, cache = prompt, None
-    for _ in range(count):
-        found = model(tokens, past_key_values=cache, use_cache=True)
-        tokens, cache = found.logits[:, -1:].argmax(-1), found.past_key_values
+def _run(model: Any, prompt: torch.Tensor, new: int) -> tuple[float, float]:
+    """Seconds for the prompt, and for `new` tokens after it."""
+    started = time.perf_counter()
+    found = model(prompt, use_cache=True)
+    prefilled = time.perf_counter()
+    for _ in range(new):
+        found = model(found.logits[:, -1:].argmax(-1), past_key_values=found.past_key_values, use_cache=True)
+    return prefilled - started, time.perf_counter() - prefilled
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    """The median, after a run that is not counted."""
-    run()
-    found = []
-    for _ in range(_REPEATS):
-        start = time.perf_counter()
-        run()
-        found.append(time.perf_counter() - start)
-    return sorted(found)[len(found) // 2]
+def _median(values: Sequence[float]) -> tuple[float, float]:
+    """The median of at least two values, and its standard error where they are spread normally."""
+    error = math.sqrt(math.pi / 2 / len(values)) * statistics.stdev(values)
+    return statistics.median(values), error
 
 
 def _peak() -> int:

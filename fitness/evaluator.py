@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TypeAlias
 
@@ -18,13 +18,16 @@ from ..core.contracts import LanguageModel, Measured, Objective
 from ..core.errors import CheckpointError, ConfigurationError, EvaluationError, did_you_mean
 from ..core.estimate import Estimate
 from ..core.executors import LiveExecutor, costs, resident_model
+from ..core.executors.one_by_one import tensors_of
 from ..core.executors.tensor_store import TensorStore
 from ..core.plan import Plan, plan
 from ..core.recipe import Recipe, torch_dtype
 from ..core.seeds import derived_seed
 from ..core.stage import STAGES, Stage
 from ..core.study_spec import StudySpec
+from .candidate_engine import check_engine, run_candidate, target_name, uses_engine
 from .device_memory import peak_bytes, reset_peak, with_less_memory
+from .engine_figures import EngineFigures
 from .item_sets import StagedItems, load_items
 from .population import Population
 from .prefix_reuse import PrefixReuse
@@ -42,14 +45,17 @@ class Evaluation:
     Attributes:
         scores: for each task, one response in [0, 1] for each of the items asked, in order.
         measured: the tasks' own figures and the objectives', by name and label; empty if only some items were asked.
-        seconds: wall-clock seconds to `merge` (build the candidate, ask what it is compared with) and to `score` it.
+        seconds: wall-clock seconds to `merge` (build the candidate, ask what it is compared with), to `score` it, and
+            to run it in its `engine`, where it was.
         peak_bytes: the most device memory that it took, where the device tells.
+        engine: the `format` that it was run in and what was measured there, JSON-ready, where an objective asks for it.
     """
 
     scores: Mapping[str, tuple[float, ...]]
     measured: Mapping[str, Estimate]
     seconds: Mapping[str, float]
     peak_bytes: int | None = None
+    engine: Mapping[str, float | str] | None = None
 
 
 class Evaluator:
@@ -60,7 +66,7 @@ class Evaluator:
         progressed: called while a candidate is scored, with the share of its items that are, in [0, 1].
 
     Raises:
-        ConfigurationError: a task's files cannot be used.
+        ConfigurationError: a task's files cannot be used, or an objective's engine is not there.
     """
 
     progressed: Callable[[float], None]
@@ -76,6 +82,7 @@ class Evaluator:
         }
         self._check_references()
         self._check_screen()
+        check_engine(spec)
 
     def asked(self, stage: Stage, ids: ItemIds | None) -> Mapping[str, StagedItems]:
         """By task, the stage's items with these ids, or all of them.
@@ -125,8 +132,14 @@ class Evaluator:
         merged = time.perf_counter()
         scores = self._scores(asked)
         seconds = {"merge": merged - started, "score": time.perf_counter() - merged}
-        measured = self.measure(recipe, stage, scores, planned) if ids is None else {}
-        return Evaluation(scores, measured, seconds, peak_bytes(self._model.model.device))
+        peak = peak_bytes(self._model.model.device)
+        return self._completed(Evaluation(scores, {}, seconds, peak), recipe, stage, ids, planned)
+
+    def evaluate_known(
+        self, recipe: Recipe, stage: Stage, scores: Mapping[str, tuple[float, ...]], ids: ItemIds | None = None
+    ) -> Evaluation:
+        """As `evaluate`, of a candidate whose responses to these items are known."""
+        return self._completed(Evaluation(scores, {}, {}), recipe, stage, ids)
 
     def evaluate_together(
         self, recipes: Sequence[Recipe], stage: Stage, ids: ItemIds | None = None
@@ -146,8 +159,8 @@ class Evaluator:
         evaluations: list[Evaluation | None] = [None] * len(recipes)
         for number, (planned, scores) in asked.items():
             with suppress(Exception):  # measured again alone, it fails with its own reason
-                measured = self.measure(recipes[number], stage, scores, planned) if ids is None else {}
-                evaluations[number] = Evaluation(scores, measured, seconds)
+                found = Evaluation(scores, {}, seconds)
+                evaluations[number] = self._completed(found, recipes[number], stage, ids, planned)
         return evaluations
 
     def log_likelihoods(self, recipe: Recipe, texts: Sequence[str]) -> list[float]:
@@ -161,34 +174,62 @@ class Evaluator:
         return [figure for figure, _ in self._model.text_log_likelihoods(texts)]
 
     def measure(
-        self, recipe: Recipe, stage: Stage, scores: Mapping[str, tuple[float, ...]], planned: Plan | None = None
+        self,
+        recipe: Recipe,
+        stage: Stage,
+        scores: Mapping[str, tuple[float, ...]],
+        planned: Plan | None = None,
+        engine: EngineFigures | None = None,
     ) -> dict[str, Estimate]:
         """The tasks' own figures of scores on all of a stage's items, and what `measure_estimates` makes of them."""
         estimates = {name: group.task.summarise(group.items, scores[name]) for name, group in self.items[stage].items()}
-        return self.measure_estimates(recipe, estimates, planned)
+        return self.measure_estimates(recipe, estimates, planned, engine)
 
     def measure_estimates(
-        self, recipe: Recipe, estimates: Mapping[str, Estimate], planned: Plan | None = None
+        self,
+        recipe: Recipe,
+        estimates: Mapping[str, Estimate],
+        planned: Plan | None = None,
+        engine: EngineFigures | None = None,
     ) -> dict[str, Estimate]:
         """Tasks' figures, and those objectives whose tasks are all among them.
 
         Args:
             planned: the recipe's plan, if there is one already.
+            engine: what was measured of it there, if an objective asks for that.
 
         Raises:
             EvaluationError: a figure is not finite.
         """
-        cost = costs(planned or plan(recipe, self.spec.space.checkpoints))
+        built = planned or plan(recipe, self.spec.space.checkpoints)
+        cost, ran = costs(built), {} if engine is None else engine.estimates
+        tensors = partial(tensors_of, built, self._store)
         measured = dict(estimates)
         for objective in (*self.spec.objectives, *self.spec.watch):
             if all(task in estimates for task in objective.tasks):
                 plugin: Objective = registry.load("objectives", objective.name)()
                 needed = {task: estimates[task] for task in objective.tasks}
-                measured[objective.label] = plugin.measure(Measured(recipe, cost, needed))
+                measured[objective.label] = plugin.measure(Measured(recipe, cost, needed, ran, tensors))
         for label, estimate in measured.items():
             if not math.isfinite(estimate.mean):
                 raise EvaluationError(f"{label} is {estimate.mean}")
         return measured
+
+    def _completed(
+        self, found: Evaluation, recipe: Recipe, stage: Stage, ids: ItemIds | None, planned: Plan | None = None
+    ) -> Evaluation:
+        """With everything that is measured of a candidate that was asked all items; as it is if it was not."""
+        if ids is not None:
+            return found
+        planned = planned or plan(recipe, self.spec.space.checkpoints)
+        if not uses_engine(self.spec):
+            return replace(found, measured=self.measure(recipe, stage, found.scores, planned))
+        started = time.perf_counter()
+        engine = run_candidate(planned, self.spec.space)
+        seconds = {**found.seconds, "engine": time.perf_counter() - started}
+        measured = self.measure(recipe, stage, found.scores, planned, engine)
+        noted: dict[str, float | str] = {"format": target_name(self.spec.space), **engine.to_dict()}
+        return replace(found, measured=measured, seconds=seconds, engine=noted)
 
     def _scores(self, asked: Mapping[str, StagedItems]) -> dict[str, tuple[float, ...]]:
         reset_peak(self._model.model.device)
@@ -241,7 +282,11 @@ class Evaluator:
         space = self.spec.space
         base = space.checkpoints[space.base]
         model = resident_model(base, torch_dtype(space.out_dtype), self.device)
-        return LiveExecutor(model, TensorStore.from_environment())
+        return LiveExecutor(model, self._store)
+
+    @cached_property
+    def _store(self) -> TensorStore | None:
+        return TensorStore.from_environment()
 
     @cached_property
     def _population(self) -> Population:

@@ -62,4 +62,5 @@ def learned_rotation(inputs: torch.Tensor, seed: int = 0) -> torch.Tensor:
 def _cayley(free: torch.Tensor) -> torch.Tensor:
     skew = free - free.T
     eye = torch.eye(len(free), dtype=free.dtype, device=free.device)
-    return torch.linalg.solve(eye + skew, eye - skew)
+    turn: torch.Tensor = torch.linalg.solve(eye + skew, eye - skew)
+    return turn

@@ -29,13 +29,19 @@ _TEXTS = (
 )
 
 
-def write_export(exporter: Exporter, plan: Plan, directory: Path, verify: bool = True) -> EngineFigures | None:
+def write_export(
+    exporter: Exporter, plan: Plan, directory: Path, verify: bool = True, known: EngineFigures | None = None
+) -> EngineFigures | None:
     """Writes a planned model; what was measured of it, if it is quantised for this exporter and to be verified.
+
+    Args:
+        known: what was measured of it before, and need not be again.
 
     Raises as `export_verified` does.
     """
     if verify and isinstance(exporter, QuantizingExporter) and any(tensor.level for tensor in plan.tensors):
-        return export_verified(exporter, plan, directory)
+        found = export_verified(exporter, plan, directory, measure=known is None)
+        return found if known is None else known
     exporter.write(plan, directory)
     return None
 

@@ -16,7 +16,7 @@ from ..core.quantization.projection import Replacement, exporter_for, plan_for
 from ..core.recipe import Recipe
 from ..core.space import Space
 from ..core.stage import Stage
-from ..fitness.engine_figures import weight_files
+from ..fitness.engine_figures import EngineFigures, weight_files
 from ..fitness.verification import write_export
 from ..storage import CandidateRecord, Lineage, Store
 
@@ -66,7 +66,8 @@ class Candidate:
     ) -> Path:
         """Writes the model, and notes in the database what was written and measured.
 
-        Levels that the format cannot hold are replaced by the nearest ones that it can: see `export_plan`.
+        Levels that the format cannot hold are replaced by the nearest ones that it can: see `export_plan`. What was
+        measured in this format when it was evaluated is not measured again.
 
         Args:
             directory: a folder that does not exist yet, or is empty.
@@ -83,7 +84,9 @@ class Candidate:
         target = Path(directory)
         format = format or exporter_for(self.recipe)  # noqa: A001
         exporter: Exporter = registry.load("exporters", format)()
-        figures = write_export(exporter, self.export_plan(format)[0], target, verify)
+        ran = self.engine if (self.engine or {}).get("format") == format else None
+        known = None if ran is None else EngineFigures.from_dict(ran)
+        figures = write_export(exporter, self.export_plan(format)[0], target, verify, known)
         for path in weight_files(target):
             self._store.artifacts.record(self.record.id, "weights", path, file_sha256(path), path.stat().st_size)
         if figures is not None:
@@ -104,6 +107,12 @@ class Candidate:
     def exports(self) -> list[Mapping[str, Any]]:
         """What was measured of its exported models: `format`, `path`, `bytes`, `prefill_ms`, `decode_speed`..."""
         return self._store.artifacts.exports(self.record.id)
+
+    @property
+    def engine(self) -> Mapping[str, Any] | None:
+        """What was measured in its engine when it was last evaluated, where an objective asks for that; as `exports`,
+        without a path."""
+        return self._store.artifacts.engine(self.record.id)
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.record.state}>"

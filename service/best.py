@@ -58,6 +58,7 @@ def content(candidate: Candidate, shares: Collection[str]) -> dict[str, object]:
         "genome": dict(candidate.genome or {}),
         "recipe": candidate.recipe.to_dict(),
         "exports": [dict(figures) for figures in candidate.exports],
+        "engine": None if candidate.engine is None else dict(candidate.engine),
         "measurements": {stage: figures_json(figures, shares) for stage, figures in candidate.measurements.items()},
     }
 
@@ -80,7 +81,12 @@ def _show(study: Study, winner: Candidate, screen: Console) -> None:
     for block in blocks:
         screen.print(block)
         screen.print()
-    for export in winner.exports:
+    exports = winner.exports
+    if winner.engine is not None and winner.engine["format"] not in {export["format"] for export in exports}:
+        told = f", as it was evaluated: {engine_line(winner.engine)}"
+        screen.print(Text.assemble((str(winner.engine["format"]), HEAD), told))
+        screen.print()
+    for export in exports:
         screen.print(Text.assemble((str(export["format"]), HEAD), f" in {export['path']}: {engine_line(export)}"))
         screen.print()
     screen.print(Text("genome", style=HEAD))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -11,6 +12,8 @@ from rich.text import Text
 from .console import HEAD, QUIET, console, print_json, table
 from .opening import loaded
 from .options import DEFAULT_STORAGE, Json, Name, Storage
+
+_EXPORTED = ("exported as", "exported size", "tokens/s", "peak memory")
 
 
 def front(
@@ -21,7 +24,8 @@ def front(
 ) -> None:
     """List the candidates that no other beats (the Pareto front).
 
-    In all objectives, watched ones included; all figures are from search items.
+    In all objectives, watched ones included; their figures are from search items. Beside those that have been exported
+    stands what was measured of the files in their engine.
 
     Example:
 
@@ -46,15 +50,32 @@ def front(
         screen.print(Text.assemble(("Front", HEAD), f" of {study.spec.name}: {of}"))
         headings = [f"{objective.label} ({_arrow(objective.direction)})" for objective in objectives]
         extra = ["items asked"] if study.spec.fitness is not None else []
-        made = table("candidate", *headings, *extra, right=["candidate", *headings, *extra])
-        for member in members:
+        exports = [member.exports for member in members]
+        exported = _EXPORTED if any(exports) else ()
+        right = ["candidate", *headings, *extra, *exported[1:]]
+        made = table("candidate", *headings, *extra, *exported, right=right)
+        for member, written in zip(members, exports, strict=True):
             figures = member.measurements["search"]
             values = (number(figures[o.label].mean, units[o.label]) for o in objectives)
             asked = str(sum(figures[task].items for task in study.spec.tasks if task in figures))
-            made.add_row(str(member.record.number), *values, *([asked] if extra else []))
+            cells = zip(*map(_cells, written), strict=True)  # a line for each export
+            made.add_row(str(member.record.number), *values, *([asked] if extra else []), *map("\n".join, cells))
         screen.print(made)
         if plot is not None:
             screen.print(f"drawn in {plot}", style=QUIET)
+
+
+def _cells(figures: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """An exported model in the columns of `_EXPORTED`."""
+    from .formats import number, size
+
+    speed, memory = figures.get("decode_speed"), figures.get("memory")
+    return (
+        str(figures["format"]),
+        size(figures["bytes"]),
+        "" if speed is None else number(speed),
+        "" if memory is None else size(memory),
+    )
 
 
 def _arrow(direction: str) -> str:

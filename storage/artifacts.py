@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from ..core.errors import StorageError
 from .database import Database
@@ -55,17 +56,25 @@ class Artifacts:
         """
         with self._database.write() as connection:
             now = self._database.now(connection)
-            append(connection, now, _MEASURED, candidate_id, candidate_id=candidate_id, payload=figures)
+            note_measured(connection, now, candidate_id, figures)
 
     def exports(self, candidate_id: str) -> list[Mapping[str, Any]]:
         """What was noted by `note_export`, oldest first; of a path that was written again, only the last."""
+        found = [figures for figures in self._measured(candidate_id) if "path" in figures]
+        return list({figures["path"]: figures for figures in found}.values())
+
+    def engine(self, candidate_id: str) -> Mapping[str, Any] | None:
+        """What was measured of a candidate in its engine when it was last evaluated: `format`, and figures by name."""
+        found = [figures for figures in self._measured(candidate_id) if "path" not in figures]
+        return found[-1] if found else None
+
+    def _measured(self, candidate_id: str) -> list[dict[str, Any]]:
         study = select(candidates.c.study_id).where(candidates.c.id == candidate_id).scalar_subquery()
         query = select(events.c.payload_json).where(
             events.c.study_id == study, events.c.type == _MEASURED, events.c.subject_id == candidate_id
         )
         with self._database.read() as connection:
-            found = [dict(payload) for payload in connection.scalars(query.order_by(events.c.id))]
-        return list({figures.get("path"): figures for figures in found}.values())
+            return [dict(payload) for payload in connection.scalars(query.order_by(events.c.id))]
 
     def of(self, candidate_id: str) -> list[ArtifactRecord]:
         """The artifacts of a candidate, oldest first."""
@@ -78,3 +87,8 @@ class Artifacts:
         )
         with self._database.read() as connection:
             return [ArtifactRecord(*row) for row in connection.execute(query)]
+
+
+def note_measured(connection: Connection, now: datetime, candidate_id: str, figures: Mapping[str, Any]) -> None:
+    """Notes, in a transaction, what was measured of a candidate in an engine; a `path` if its export is kept."""
+    append(connection, now, _MEASURED, candidate_id, candidate_id=candidate_id, payload=figures)

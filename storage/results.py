@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, select, upd
 
 from ..core.errors import StorageError
 from ..core.estimate import Estimate
+from .artifacts import note_measured
 from .database import Database
 from .events import append
 from .inserts import insert_all, insert_missing
@@ -67,6 +68,7 @@ class Results:
         seconds: Mapping[str, float],
         environment_id: str | None = None,
         peak_bytes: int | None = None,
+        engine: Mapping[str, Any] | None = None,
     ) -> bool:
         """Records a success: everything in one transaction, and only if this attempt still holds the evaluation.
 
@@ -77,6 +79,7 @@ class Results:
             seconds: wall-clock seconds by phase.
             environment_id: what computed it (`Store.environments`).
             peak_bytes: the most device memory that it took.
+            engine: what was measured of it in its engine, JSON-ready: `format`, and the figures by name.
 
         Returns:
             False if another attempt has taken over or the evaluation is over; then nothing is written.
@@ -110,6 +113,8 @@ class Results:
             append(
                 connection, now, "evaluation.succeeded", evaluation_id, candidate_id=row.candidate_id, payload=payload
             )
+            if engine is not None:
+                note_measured(connection, now, row.candidate_id, engine)
         self._remember(new_sets.keys())
         return True
 

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+
+import torch
 
 from ..core import registry
 from ..core.contracts import Measured, Objective
@@ -19,6 +21,11 @@ from ..core.estimate import Estimate
 from ..core.recipe import Recipe
 
 _COSTS = Costs(bytes=369_984, parameters=92_496)
+_ENGINE = {
+    "prefill_ms": Estimate(81.2, 1.5, 5),
+    "decode_speed": Estimate(31.4, 0.6, 5),
+    "memory": Estimate(412_000_000.0, math.nan, 1),
+}
 _RECIPES = (
     "merge_method: passthrough\nmodels: [one]\n",
     "merge_method: linear\nmodels: [one, two]\nparameters: {weight: 0.5}\n",
@@ -50,9 +57,18 @@ class Subject:
     def measure(self, recipe: Recipe, estimates: Mapping[str, Estimate]) -> Estimate:
         """Measures with a fresh instance, which can change no mapping. Raises AssertionError if it raises anything."""
         try:
-            return self.objective().measure(Measured(recipe, _COSTS, MappingProxyType(dict(estimates))))
+            return self.objective().measure(self._shown(recipe, estimates))
         except Exception as error:
             raise AssertionError(f"measuring {recipe} with {dict(estimates)} raised {error!r}") from error
+
+    def _shown(self, recipe: Recipe, estimates: Mapping[str, Estimate]) -> Measured:
+        engine = MappingProxyType(_ENGINE if self.objective.uses_engine else {})
+        return Measured(recipe, _COSTS, MappingProxyType(dict(estimates)), engine, _tensors)
+
+
+def _tensors() -> Iterator[torch.Tensor]:
+    for dtype in (torch.bfloat16, torch.float32):
+        yield torch.linspace(-1.0, 1.0, 96).reshape(8, 12).to(dtype)
 
 
 def check_objective(objective: str | type[Objective], scores: Sequence[float] = (0.25, 0.75)) -> None:
@@ -86,7 +102,9 @@ def check_identity(subject: Subject) -> None:
     assert isinstance(getattr(objective, "name", None), str), f"{objective} has no name"
     assert objective.name, f"{objective} has an empty name"
     assert isinstance(objective.unit, str), f"the unit {objective.unit!r} is no text"
-    assert isinstance(objective.uses_tasks, bool), f"`uses_tasks` is {objective.uses_tasks!r}, neither true nor false"
+    for word in ("uses_tasks", "uses_engine"):
+        value = getattr(objective, word)
+        assert isinstance(value, bool), f"`{word}` is {value!r}, neither true nor false"
 
 
 def check_estimate(subject: Subject) -> None:

@@ -44,14 +44,14 @@ def evaluate(
     try:
         found = in_company
         if scores is not None:
-            found = Evaluation(scores, evaluator.measure(recipe, stage, scores) if items is None else {}, {})
+            found = evaluator.evaluate_known(recipe, stage, scores, items)
         if found is None:
             found = evaluator.evaluate(recipe, stage, items)
         responses = tuple(
             Responses(name, ItemSet.of(group.task.rule, group.items), found.scores[name])
             for name, group in evaluator.asked(stage, items).items()
         )
-        return Outcome(responses, found.measured, found.seconds, found.peak_bytes)
+        return Outcome(responses, found.measured, found.seconds, found.peak_bytes, found.engine)
     except (CheckpointError, ConfigurationError, StorageError):
         raise
     except Exception as error:  # a plugin may fail in any way; the study goes on

@@ -20,12 +20,14 @@ class Outcome:
         measured: the tasks' own figures and the objectives'; empty if only some items were asked.
         seconds: wall-clock seconds by phase.
         peak_bytes: the most device memory that it took, where the device tells.
+        engine: what was measured of it in the engine of the study's target; see `Evaluation`.
     """
 
     responses: tuple[Responses, ...]
     measured: Mapping[str, Estimate]
     seconds: Mapping[str, float]
     peak_bytes: int | None = None
+    engine: Mapping[str, float | str] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def to_json(found: Outcome | Failure) -> dict[str, Any]:
         },
         "seconds": dict(found.seconds),
         "peak_bytes": found.peak_bytes,
+        "engine": None if found.engine is None else dict(found.engine),
     }
 
 
@@ -63,7 +66,8 @@ def from_json(content: Mapping[str, Any]) -> Outcome | Failure:
         label: Estimate(mean, math.nan if error is None else error, items)
         for label, (mean, error, items) in content["measured"].items()
     }
-    return Outcome(responses_from_json(content["responses"]), measured, content["seconds"], content["peak_bytes"])
+    responses = responses_from_json(content["responses"])
+    return Outcome(responses, measured, content["seconds"], content["peak_bytes"], content["engine"])
 
 
 def responses_to_json(responses: Sequence[Responses]) -> list[dict[str, Any]]:

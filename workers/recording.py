@@ -29,4 +29,5 @@ def record_outcome(
         found.seconds,
         environment_id=environment_id,
         peak_bytes=found.peak_bytes,
+        engine=found.engine,
     )

@@ -41,6 +41,10 @@ class QuantizingExporter(Exporter):
         """Why a model with this config.json cannot be written at all; None if it can."""
         return None
 
+    def missing(self) -> str | None:
+        """What must be installed before `load` can work, and how, for people; None if nothing is missing."""
+        return None
+
     @abstractmethod
     def nbytes(self, plan: Plan) -> int:
         """The exact size of the weight files that `write` will write, headers and all, without reading a weight."""

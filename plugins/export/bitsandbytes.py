@@ -58,6 +58,11 @@ class BitsandbytesExporter(QuantizingExporter):
             return f"transformers replaces linear layers only, and not {group.kind}; leave it as it is"
         return level.format.misfit(info.shape)
 
+    def missing(self) -> str | None:
+        """See `QuantizingExporter.missing`."""
+        installed = find_spec("bitsandbytes") is not None
+        return None if installed else "bitsandbytes is not installed: pip install 'heterosis[bitsandbytes]'"
+
     def nbytes(self, plan: Plan) -> int:
         """See `QuantizingExporter.nbytes`."""
         return file_bytes(plan, _Packed())
@@ -76,10 +81,8 @@ class BitsandbytesExporter(QuantizingExporter):
         Raises:
             ConfigurationError: the extra is not installed.
         """
-        if find_spec("bitsandbytes") is None:
-            raise ConfigurationError(
-                "bitsandbytes is not installed, so the export cannot be verified: pip install 'heterosis[bitsandbytes]'"
-            )
+        if (missing := self.missing()) is not None:
+            raise ConfigurationError(f"the export cannot be verified: {missing}")
         model: Any = reloaded(directory)
         if getattr(model, "hf_quantizer", None) is not None:
             with no_progress_bars():

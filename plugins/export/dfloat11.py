@@ -16,10 +16,11 @@ from ...core.contracts import Exporter
 from ...core.errors import CheckpointError
 from ...core.executors.compute import compute
 from ...core.executors.disk import model_config, release, whole_folder, write_companions, write_json
+from ...core.executors.one_by_one import tensors_of
 from ...core.executors.operands import Operands
 from ...core.executors.safetensors_writer import SafetensorsWriter
 from ...core.plan import Plan
-from .lossless import PARTS, huffman_bytes, packed, unpacked
+from .lossless import PARTS, packed, stored_bytes, unpacked
 
 INDEX = "dfloat11.json"
 _FILE_BYTES = 500_000_000
@@ -78,13 +79,7 @@ def lossless_bytes(plan: Plan) -> int:
     Raises:
         MaterialiseError: a tensor is not finite.
     """
-    operands = Operands(plan.sources)
-    whole = 0
-    for planned in plan.tensors:
-        tensor = compute(planned, operands)
-        whole += huffman_bytes(tensor) if tensor.dtype == torch.bfloat16 else tensor.nbytes
-        release(plan, planned)
-    return whole
+    return sum(map(stored_bytes, tensors_of(plan)))
 
 
 def read_dfloat11(directory: Path) -> dict[str, torch.Tensor]:

@@ -31,6 +31,11 @@ def huffman_bytes(tensor: torch.Tensor) -> int:
     return streams + tensor.numel() + 256 + 2 * -(-tensor.numel() // RUN)
 
 
+def stored_bytes(tensor: torch.Tensor) -> int:
+    """Bytes of a tensor of any dtype as it is stored: only bfloat16 is compressed."""
+    return huffman_bytes(tensor) if tensor.dtype == torch.bfloat16 else tensor.nbytes
+
+
 def packed(tensor: torch.Tensor) -> dict[str, torch.Tensor]:
     """The parts of a bfloat16 tensor.
 

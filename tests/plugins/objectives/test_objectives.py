@@ -1,11 +1,13 @@
 import math
 
 import pytest
+import torch
 from heterosis.core import registry
 from heterosis.core.contracts import Measured
 from heterosis.core.costs import Costs
 from heterosis.core.errors import ConfigurationError
 from heterosis.core.estimate import Estimate
+from heterosis.plugins.export.lossless import packed
 
 COSTS = Costs(bytes=1000, parameters=500, bits=3.25, memory=1500)
 
@@ -55,3 +57,30 @@ def test_an_objective_of_tasks_needs_one(name):
     assert registry.load("objectives", name).uses_tasks
     with pytest.raises(ConfigurationError, match="needs a task"):
         _measure(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "figure", "unit"),
+    [
+        ("decode_speed", "decode_speed", "tokens/s"),
+        ("prefill_time", "prefill_ms", "ms"),
+        ("engine_memory", "memory", "bytes"),
+    ],
+)
+def test_engine_figures_are_given_as_measured(name, figure, unit):
+    objective = registry.load("objectives", name)()
+    assert objective.uses_engine
+    assert objective.unit == unit
+    found = Estimate(31.5, 0.5, 5)
+    assert objective.measure(Measured(None, COSTS, {}, {figure: found})) == found
+    with pytest.raises(ConfigurationError, match=f"{name} needs '{figure}', which was not measured"):
+        _measure(name)
+
+
+def test_lossless_bytes_are_those_of_the_parts_that_would_be_stored():
+    tensors = [torch.randn(64, 48).bfloat16(), torch.zeros(0, 4).bfloat16(), torch.randn(5, 7), torch.arange(9).half()]
+    stored = sum(part.nbytes for tensor in tensors[:2] for part in packed(tensor).values())
+    measured = Measured(None, COSTS, {}, tensors=lambda: iter(tensors))
+    found = registry.load("objectives", "lossless_bytes")().measure(measured)
+    assert found == Estimate(stored + 5 * 7 * 4 + 9 * 2, 0.0, 1)
+    assert stored < 64 * 48 * 2
