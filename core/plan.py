@@ -264,7 +264,7 @@ def with_levels(
     """The tensors with the levels that the recipe gives them.
 
     Raises:
-        ConfigurationError: a weight cannot have its level.
+        ConfigurationError: a weight cannot have its level, or not beside those of others.
     """
     if recipe.quantize is None:
         return tensors
@@ -302,7 +302,9 @@ def with_levels(
         options = recipe.quantize.options_of(level.quantizer)
         return replace(tensor, quantize=QuantizeStep(level, options, places, shares))
 
-    return tuple(map(with_level, tensors))
+    found = tuple(map(with_level, tensors))
+    target.check_modes(tensor.level for tensor in found)
+    return found
 
 
 def _calibration_of(

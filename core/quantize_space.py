@@ -62,7 +62,7 @@ class Quantize:
             `kurtail`, learned from the first source on its calibration; or None.
 
     Raises:
-        ConfigurationError: a level, budget or option cannot be used.
+        ConfigurationError: a level, budget or option cannot be used, or the target cannot hold the levels together.
         PluginError: a quantiser or the target is not installed.
     """
 
@@ -92,8 +92,7 @@ class Quantize:
             raise ConfigurationError(f"quantize: `by_kind` must be true or false, not {by_kind!r}")
         self.by_kind = by_kind
         self.fixed = {kind: str(label) for kind, label in mapping_of(fixed or {}, "quantize, fixed").items()}
-        for label in (*self.labels, *self.fixed.values()):
-            Level.parse(label)
+        self.legal.check_modes(map(Level.parse, (*self.labels, *self.fixed.values())))
         self.budget = None if budget is None else Budget.parse(budget, "quantize")
         self.calibration = parse_statistics(calibration, "quantize, calibration")
         self.options = _advised((*self.labels, *self.fixed.values()), read_options(options or {}, "quantize"))

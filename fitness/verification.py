@@ -128,10 +128,13 @@ def _culprit(simulated: Any, loaded: Any) -> str:
     changes = {
         name: ((weights[name].float() - weight.float()).norm() / weight.float().norm().clamp_min(1e-9)).item()
         for name, weight in simulated.state_dict().items()
-        if name in weights and weights[name].shape == weight.shape
+        if name in weights and weights[name].shape == weight.shape and weights[name].is_floating_point()
     }
     name = max(changes, key=lambda one: changes[one])
-    return f", {name} by {changes[name]:.2%} of its norm" if changes[name] else ", though no weight does"
+    if changes[name]:
+        return f", {name} by {changes[name]:.2%} of its norm"
+    codes = any(not weight.is_floating_point() for weight in weights.values())
+    return ", though no weight does" + (" that is not in codes" if codes else "")
 
 
 def _logits(model: Any, texts: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import torch
 
-from ..quantization.activations import ActivationRounding
+from ..quantization.activations import LinearArithmetic
 from ..quantized_tensor import QuantizedTensor
 from .format import Format
 
@@ -75,6 +75,6 @@ class Quantizer(ABC):
             MaterialiseError: it cannot be done with these numbers (calibration that is not finite, for example).
         """
 
-    def activations(self, tensor: QuantizedTensor) -> ActivationRounding | None:
-        """How the inputs of a layer with this weight, which it quantised, are to be rounded; None: not at all."""
+    def arithmetic(self, tensor: QuantizedTensor) -> LinearArithmetic | None:
+        """How a layer with this weight, which it quantised, computes; None: the plain product."""
         return None

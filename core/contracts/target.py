@@ -21,7 +21,8 @@ class QuantizingExporter(Exporter):
     Attributes:
         exact: whether what `load` gives computes the very logits of the simulated candidate; else only a perplexity
             within 0.1% of its own.
-        formats: labels of formats that it holds, from which levels are chosen that take the place of others.
+        formats: labels of formats that it holds, from which levels are chosen that take the place of others; labels of
+            levels where only one quantiser will do.
         alike: kinds of groups that must have one level in all layers, such as `experts`.
     """
 
@@ -36,6 +37,11 @@ class QuantizingExporter(Exporter):
         Args:
             level: None means as it was merged.
         """
+
+    def mode(self, level: Level | None) -> str | None:
+        """What a model has one of: levels of two modes cannot be in one model, for one that says it loads it by a
+        single setting. None: this level goes with any."""
+        return None
 
     def refuses_source(self, config: dict[str, object]) -> str | None:
         """Why a model with this config.json cannot be written at all; None if it can."""

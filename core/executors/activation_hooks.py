@@ -1,4 +1,4 @@
-"""Linear layers of a resident model that round their inputs as a quantised engine would."""
+"""Linear layers of a resident model that compute as a quantised engine would, which rounds their inputs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from functools import partial
 import torch
 
 from ..errors import MaterialiseError
-from ..quantization.activations import ActivationRounding
+from ..quantization.activations import LinearArithmetic
 
 
 class ActivationHooks:
-    """Installs the rounding of activations, and takes it out again.
-
-    The product is then taken in float32, so that nothing but the rounding is added to it, and given back in the dtype
-    of the inputs.
+    """Installs the arithmetic of engines, and takes it out again.
 
     Args:
         model: whose modules are meant; it is changed in place.
@@ -23,23 +20,24 @@ class ActivationHooks:
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._model = model
-        self._installed: dict[str, ActivationRounding] = {}
+        self._installed: dict[str, LinearArithmetic] = {}
 
     @property
-    def installed(self) -> Mapping[str, ActivationRounding]:
+    def installed(self) -> Mapping[str, LinearArithmetic]:
         """What is in place now, by the modules' names."""
         return dict(self._installed)
 
-    def set(self, wanted: Mapping[str, ActivationRounding | None]) -> None:
-        """Makes these roundings, and no others, be in place; those that are already stay untouched.
+    def set(self, wanted: Mapping[str, LinearArithmetic | None]) -> None:
+        """Makes these arithmetics, and no others, be in place; those that are already stay untouched.
 
         Args:
-            wanted: by a linear module's name in the model (`model.layers.0.mlp.up_proj`); None: not rounded.
+            wanted: by a linear module's name in the model (`model.layers.0.mlp.up_proj`); None: the plain
+                product.
 
         Raises:
             MaterialiseError: the model has no linear layer of that name; nothing is changed then.
         """
-        chosen = {name: rounding for name, rounding in wanted.items() if rounding is not None}
+        chosen = {name: arithmetic for name, arithmetic in wanted.items() if arithmetic is not None}
         modules = {name: self._linear(name) for name in {*chosen, *self._installed}}
         for name, module in modules.items():
             if chosen.get(name) == self._installed.get(name):
@@ -48,7 +46,7 @@ class ActivationHooks:
                 del module.forward
                 del self._installed[name]
             if name in chosen:
-                module.forward = partial(_rounded_linear, module, chosen[name])  # type: ignore[method-assign]
+                module.forward = partial(_linear, module, chosen[name])  # type: ignore[method-assign]
                 self._installed[name] = chosen[name]
 
     def clear(self) -> None:
@@ -68,7 +66,5 @@ class ActivationHooks:
         return module
 
 
-def _rounded_linear(module: torch.nn.Linear, rounding: ActivationRounding, inputs: torch.Tensor) -> torch.Tensor:
-    bias = None if module.bias is None else module.bias.float()
-    rounded = rounding.apply(inputs).to(module.weight.device)
-    return torch.nn.functional.linear(rounded, module.weight.float(), bias).to(inputs.dtype)
+def _linear(module: torch.nn.Linear, arithmetic: LinearArithmetic, inputs: torch.Tensor) -> torch.Tensor:
+    return arithmetic.linear(inputs, module.weight, module.bias)

@@ -55,20 +55,20 @@ class LiveExecutor:
         self._check_names(plan)
         if self._operands is None or self._operands.sources is not plan.sources:
             device = next(iter(self._targets.values())).device
-            known = {} if self._operands is None else self._operands.roundings
+            known = {} if self._operands is None else self._operands.arithmetic
             self._operands = Operands(plan.sources, keep=True, device=device, store=self.store)
-            self._operands.roundings |= known
+            self._operands.arithmetic |= known
         changed = [tensor for tensor in plan.tensors if self._loaded.get(tensor.name) != _built(tensor)]
         for tensor in changed:
             self._loaded.pop(tensor.name, None)
-            self._operands.roundings.pop(tensor.name, None)
+            self._operands.arithmetic.pop(tensor.name, None)
 
         def note(tensor: TensorPlan) -> None:
             self._loaded[tensor.name] = _built(tensor)
 
         compute_all([(tensor, self._targets[tensor.name].data) for tensor in changed], self._operands, note)
-        roundings = self._operands.roundings
-        self._hooks.set({tensor.name.removesuffix(".weight"): roundings.get(tensor.name) for tensor in plan.tensors})
+        known = self._operands.arithmetic
+        self._hooks.set({tensor.name.removesuffix(".weight"): known.get(tensor.name) for tensor in plan.tensors})
         self.plan = plan
         return len(changed)
 

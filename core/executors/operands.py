@@ -10,7 +10,7 @@ import torch
 from ..checkpoints import Checkpoint
 from ..contracts.merge_method import MergeMethod
 from ..plan import MergeStep, Operand
-from ..quantization.activations import ActivationRounding
+from ..quantization.activations import LinearArithmetic
 from .streaming import placed
 from .tensor_store import TensorStore
 from .tensors import ChangedTensor, Tensor
@@ -20,8 +20,7 @@ class Operands:
     """Reads what plans name.
 
     Attributes:
-        roundings: of the inputs of layers whose weights were quantised, by the weight's name; see
-            `Quantizer.activations`.
+        arithmetic: of layers whose weights were quantised, by the weight's name; see `Quantizer.arithmetic`.
 
     Args:
         sources: the open checkpoints.
@@ -39,7 +38,7 @@ class Operands:
         store: TensorStore | None = None,
     ) -> None:
         self.sources = sources
-        self.roundings: dict[str, ActivationRounding | None] = {}
+        self.arithmetic: dict[str, LinearArithmetic | None] = {}
         self.store = store
         self._device = torch.device(device)
         self._tensors: dict[tuple[Checkpoint, str], Tensor] | None = {} if keep else None

@@ -41,7 +41,7 @@ def quantize_into(tensor: TensorPlan, target: torch.Tensor, operands: Operands) 
     if not values.isfinite().all():
         raise MaterialiseError(f"{tensor.name} has values that are not finite after {tensor.quantize.level.label}")
     target.copy_(values)
-    operands.roundings[tensor.name] = tensor.quantize.level.plugin.activations(quantized)
+    operands.arithmetic[tensor.name] = tensor.quantize.level.plugin.arithmetic(quantized)
 
 
 def calibration(tensor: TensorPlan, operands: Operands) -> Calibration | None:

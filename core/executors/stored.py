@@ -49,5 +49,5 @@ def quantize_and_keep(tensor: TensorPlan, target: torch.Tensor, operands: Operan
 
 
 def _is_kept(tensor: TensorPlan) -> bool:
-    """Whether its values are all there is to know: not where they also say how the layer's inputs are rounded."""
-    return tensor.level is not None and type(tensor.level.plugin).activations is Quantizer.activations
+    """Whether its values are all there is to know: not where the layer also computes otherwise."""
+    return tensor.level is not None and type(tensor.level.plugin).arithmetic is Quantizer.arithmetic

@@ -45,8 +45,8 @@ def plan_for(recipe: Recipe, sources: Mapping[str, Checkpoint], exporter: str) -
 
     Each is replaced by the one of the exporter's formats that is nearest in bits per weight and not larger (or else
     the smallest), quantised by the same method where that can do it. Kinds that the exporter wants alike in all layers
-    get the smallest level of theirs. An exporter that quantises nothing gets the plan
-    as it is, and writes what codes stand for.
+    get the smallest level of theirs; of the exporter's modes, the one that most weights would have is that of all. An
+    exporter that quantises nothing gets the plan as it is, and writes what codes stand for.
 
     Raises:
         PluginError: there is no such exporter.
@@ -67,20 +67,20 @@ def plan_for(recipe: Recipe, sources: Mapping[str, Checkpoint], exporter: str) -
     layers = 1 + max((group.layer for group in groups if group.layer is not None), default=-1)
     levels: dict[str, list[str]] = {}
     replaced: dict[tuple[str, str], int] = {}
-    nearest = {
-        group: _nearest(target, recipe.quantize.level_of(group, layers), group, [infos[name] for name in names])
-        for group, names in groups.items()
-    }
+    wanted = {group: recipe.quantize.level_of(group, layers) for group in groups}
+    of_groups = {group: [infos[name] for name in names] for group, names in groups.items()}
+    nearest = {group: _nearest(target, wanted[group], group, of_groups[group], None) for group in groups}
+    if (mode := _commonest_mode(target, nearest, of_groups)) is not None:
+        nearest = {group: _nearest(target, wanted[group], group, of_groups[group], mode) for group in groups}
     for group, found in nearest.items():
-        level = recipe.quantize.level_of(group, layers)
         if group.kind in target.alike:
             found = _smallest(
                 [one for other, one in nearest.items() if other.kind == group.kind], infos[groups[group][0]]
             )
         labels = levels.setdefault(group.kind, [UNQUANTIZED] * (1 if group.layer is None else layers))
         labels[group.layer or 0] = _label(found)
-        if found != level:
-            pair = _label(level), _label(found)
+        if found != wanted[group]:
+            pair = _label(wanted[group]), _label(found)
             replaced[pair] = replaced.get(pair, 0) + 1
     kinds = {kind: tuple(labels[:1]) if len(set(labels)) == 1 else tuple(labels) for kind, labels in levels.items()}
     quantize = replace(recipe.quantize, levels=kinds, target=exporter)
@@ -88,14 +88,29 @@ def plan_for(recipe: Recipe, sources: Mapping[str, Checkpoint], exporter: str) -
     return found_plan, tuple(Replacement(*pair, count) for pair, count in replaced.items())
 
 
-def _nearest(target: Target, level: Level | None, group: Group, infos: list[TensorInfo]) -> Level | None:
-    """The level itself, if it is legal; else the legal one nearest to it.
+def _commonest_mode(
+    target: Target, levels: Mapping[Group, Level | None], of_groups: Mapping[Group, Sequence[TensorInfo]]
+) -> str | None:
+    """The mode that most weights have; None if none has one."""
+    weights: dict[str, int] = {}
+    for group, level in levels.items():
+        if (mode := target.mode(level)) is not None:
+            weights[mode] = weights.get(mode, 0) + sum(info.elements for info in of_groups[group])
+    return max(weights, key=lambda mode: weights[mode], default=None)
+
+
+def _nearest(
+    target: Target, level: Level | None, group: Group, infos: list[TensorInfo], mode: str | None
+) -> Level | None:
+    """The level itself, if it is legal; else the legal one nearest to it. One with a mode must have this one, if given.
 
     Raises:
         ConfigurationError: none is.
     """
 
     def legal(one: Level | None) -> bool:
+        if mode is not None and target.mode(one) not in (None, mode):
+            return False
         return all(target.refuses(one, group, info) is None for info in infos)
 
     if legal(level):
@@ -121,7 +136,9 @@ def _smallest(levels: Sequence[Level | None], info: TensorInfo) -> Level | None:
 
 
 def _same_method(level: Level | None, label: str) -> Level | None:
-    """A format with the level's quantiser, or with plain rounding if that cannot do it."""
+    """A format with the level's quantiser, or with plain rounding if that cannot do it; a whole level as it is."""
+    if ":" in label:
+        return Level.parse(label)
     for quantizer in (level.quantizer if level else DEFAULT_QUANTIZER, DEFAULT_QUANTIZER):
         try:
             return Level.parse(f"{quantizer}:{label}")

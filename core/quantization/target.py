@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from .. import registry
@@ -37,6 +37,22 @@ class Target:
             return self.exporter.refuses(level, group, info)
         return misfit
 
+    def mode(self, level: Level | None) -> str | None:
+        """What a model has one of. See `QuantizingExporter.mode`."""
+        return None if self.exporter is None else self.exporter.mode(level)
+
+    def check_modes(self, levels: Iterable[Level | None]) -> None:
+        """Raises ConfigurationError if no model can have all of these levels."""
+        modes: dict[str, str] = {}
+        for level in levels:
+            if level is not None and (mode := self.mode(level)) is not None:
+                modes.setdefault(mode, level.label)
+        if len(modes) > 1:
+            raise ConfigurationError(
+                f"quantize: the target {self.name!r} holds levels of one mode in a model, not of {_listed(modes)} "
+                f"({_listed(modes.values())}); keep those of one, or choose another target"
+            )
+
     def check_source(self, config: Mapping[str, object]) -> None:
         """Raises ConfigurationError if the target cannot express models with this config.json."""
         reason = None if self.exporter is None else self.exporter.refuses_source(dict(config))
@@ -58,6 +74,10 @@ class Target:
     def fixed_bytes(self, plan: Plan) -> int:
         """No less than what the files have besides the tensors."""
         return 0 if self.exporter is None else self.exporter.fixed_bytes(plan)
+
+
+def _listed(words: Iterable[str]) -> str:
+    return " and ".join(sorted(words))
 
 
 def stored_bytes(info: TensorInfo, level: Level | None) -> int:

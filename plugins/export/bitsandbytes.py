@@ -1,7 +1,8 @@
-"""Exporter `bitsandbytes`: NF4 and FP4 weights, stored as transformers saves them with bitsandbytes' extra."""
+"""Exporter `bitsandbytes`: NF4, FP4 or LLM.int8(), stored as transformers saves models with bitsandbytes' extra."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,11 +23,8 @@ from ...core.plan import Plan, TensorPlan
 from ...core.quantization.groups import EMBEDDING, EXPERTS, HEAD, Group
 from ...core.quantization.level import Level
 from ...core.quiet import no_progress_bars
-from ..formats.codebook import CodebookFormat
-from ..formats.dynamic_map import BLOCK
+from .bitsandbytes_modes import INT8, Layout, layout, mode_of, packed, settings
 from .reloading import reloaded
-
-Layout = Sequence[tuple[str, TensorInfo]]
 
 
 class BitsandbytesExporter(QuantizingExporter):
@@ -35,28 +33,29 @@ class BitsandbytesExporter(QuantizingExporter):
 
     name = "bitsandbytes"
     exact = True
-    formats: ClassVar[tuple[str, ...]] = tuple(
-        f"{kind}{block}{double}"
-        for kind in ("nf4", "fp4")
-        for block in ("", "-b32", "-b128", "-b256")
-        for double in ("", "-dq")
-    )
+    formats: ClassVar[tuple[str, ...]] = (
+        *(f"{kind}{block}{double}" for kind in ("nf4", "fp4") for block in ("", "-b32", "-b128", "-b256")
+          for double in ("", "-dq")),
+        INT8,
+    )  # fmt: skip
 
     def write(self, plan: Plan, directory: Path) -> None:
-        """See `Exporter.write`. Raises ConfigurationError also if NF4 and FP4 are mixed."""
-        encoding = _Packed()
-        encoding.config(plan)
-        write_model(plan, directory, encoding=encoding)
+        """See `Exporter.write`."""
+        write_model(plan, directory, encoding=_Packed())
 
     def refuses(self, level: Level | None, group: Group, info: TensorInfo) -> str | None:
         """See `QuantizingExporter.refuses`."""
         if level is None:
             return None
-        if not isinstance(level.format, CodebookFormat):
-            return f"it has {', '.join(self.formats)}, and not {level.format.label}"
+        if mode_of(level) is None:
+            return f"it has {', '.join(self.formats)}, and not {level.label}"
         if group.kind in (EMBEDDING, HEAD, EXPERTS):
             return f"transformers replaces linear layers only, and not {group.kind}; leave it as it is"
         return level.format.misfit(info.shape)
+
+    def mode(self, level: Level | None) -> str | None:
+        """See `QuantizingExporter.mode`: transformers makes all quantised layers of a model of one kind."""
+        return None if level is None else mode_of(level)
 
     def missing(self) -> str | None:
         """See `QuantizingExporter.missing`."""
@@ -69,22 +68,25 @@ class BitsandbytesExporter(QuantizingExporter):
 
     def most_bytes(self, name: str, info: TensorInfo, level: Level | None) -> int:
         """See `QuantizingExporter.most_bytes`."""
-        return most_tensor_bytes(_layout(name, info, level))
+        return most_tensor_bytes(layout(name, info, level))
 
     def fixed_bytes(self, plan: Plan) -> int:
         """See `QuantizingExporter.fixed_bytes`."""
         return most_file_bytes(plan)
 
     def load(self, directory: Path) -> object:
-        """See `QuantizingExporter.load`: the weights are dequantised by bitsandbytes, as in each forward pass.
+        """See `QuantizingExporter.load`: 4-bit weights are dequantised by bitsandbytes, as in each forward pass; layers
+        of LLM.int8() stay its own.
 
         Raises:
             ConfigurationError: the extra is not installed.
         """
         if (missing := self.missing()) is not None:
             raise ConfigurationError(f"the export cannot be verified: {missing}")
+        # which says at every layer and call that inputs become float16, as the method has it
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         model: Any = reloaded(directory)
-        if getattr(model, "hf_quantizer", None) is not None:
+        if getattr(model, "is_loaded_in_4bit", False):
             with no_progress_bars():
                 model.dequantize(model.dtype)
         return model.eval().requires_grad_(False)
@@ -92,32 +94,19 @@ class BitsandbytesExporter(QuantizingExporter):
 
 class _Packed(Encoding):
     def layout(self, tensor: TensorPlan) -> Layout:
-        return _layout(tensor.name, tensor.info, tensor.level)
+        return layout(tensor.name, tensor.info, tensor.level)
 
     def encode(self, tensor: TensorPlan, operands: Operands) -> Sequence[torch.Tensor]:
         if tensor.level is None:
             return super().encode(tensor, operands)
-        quantized = compute_quantized(tensor, operands)
-        return list(_format(tensor.level).stored(quantized, tensor.info.dtype).values())
+        return packed(tensor.level, compute_quantized(tensor, operands), tensor.info.dtype)
 
     def config(self, plan: Plan) -> Mapping[str, Any]:
-        packed = [tensor for tensor in plan.tensors if tensor.level is not None]
-        if not packed:
+        quantised = [(tensor.level, tensor.info.dtype) for tensor in plan.tensors if tensor.level is not None]
+        if not quantised:
             return {}
-        formats = [_format(tensor.level) for tensor in packed if tensor.level is not None]
-        kinds = sorted({one.kind for one in formats})
-        if len(kinds) > 1:
-            raise ConfigurationError(f"bitsandbytes holds one kind of 4 bits in a model, not {' and '.join(kinds)}")
-        found = {
-            "quant_method": "bitsandbytes",
-            "load_in_4bit": True,
-            "bnb_4bit_quant_type": kinds[0],
-            "bnb_4bit_use_double_quant": any(one.double for one in formats),
-            "bnb_4bit_compute_dtype": str(packed[0].info.dtype).removeprefix("torch."),
-            "bnb_4bit_quant_storage": "uint8",
-            "llm_int8_skip_modules": _skipped(plan),
-        }
-        return {"quantization_config": found}
+        found = settings([level for level, _ in quantised], quantised[0][1])
+        return {"quantization_config": {**found, "llm_int8_skip_modules": _skipped(plan)}}
 
 
 def _skipped(plan: Plan) -> list[str]:
@@ -128,25 +117,3 @@ def _skipped(plan: Plan) -> list[str]:
         if len(tensor.info.shape) == 2 and tensor.level is None and not is_input_embedding(tensor.name)
     ]
     return [*found, *([] if "lm_head" in found else ["lm_head"])]
-
-
-def _layout(name: str, info: TensorInfo, level: Level | None) -> Layout:
-    if level is None:
-        return [(name, info)]
-    kind = _format(level)
-    blocks = info.elements // kind.block
-    found = [
-        (name, TensorInfo((info.elements // 2, 1), torch.uint8)),
-        (f"{name}.absmax", TensorInfo((blocks,), torch.uint8 if kind.double else torch.float32)),
-        (f"{name}.quant_map", TensorInfo((16,), torch.float32)),
-    ]
-    if kind.double:
-        found.append((f"{name}.nested_absmax", TensorInfo((-(-blocks // BLOCK),), torch.float32)))
-        found.append((f"{name}.nested_quant_map", TensorInfo((256,), torch.float32)))
-    description = kind.nbytes(info.shape) - sum(stored.nbytes for _, stored in found)
-    return [*found, (f"{name}.quant_state.bitsandbytes__{kind.kind}", TensorInfo((description,), torch.uint8))]
-
-
-def _format(level: Level) -> CodebookFormat:
-    assert isinstance(level.format, CodebookFormat)
-    return level.format

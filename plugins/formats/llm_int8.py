@@ -14,6 +14,8 @@ from ...core.quantized_tensor import QuantizedTensor
 HIGHEST = 127
 _INVERSE = 7.874015718698502e-3
 """1 / 127 as bitsandbytes has it."""
+_BY_ROWS = 0
+"""The order of the bytes, the only one that bitsandbytes still knows."""
 
 
 class _RowGrid(Grid):
@@ -49,8 +51,16 @@ class LlmInt8Format(Format):
         return self.pattern
 
     def nbytes(self, shape: tuple[int, ...]) -> int:
-        """See `Format.nbytes`."""
-        return shape[0] * shape[1] + 4 * shape[0]
+        """See `Format.nbytes`: as transformers saves it, with a byte that says how the others are ordered."""
+        return shape[0] * shape[1] + 4 * shape[0] + 1
+
+    def stored(self, tensor: QuantizedTensor) -> dict[str, torch.Tensor]:
+        """The tensors that bitsandbytes loads, by their names in the layer; together `nbytes` long."""
+        return {
+            "weight": tensor.codes,
+            "SCB": tensor.parts["absmax"],
+            "weight_format": torch.tensor(_BY_ROWS, dtype=torch.uint8),
+        }
 
     def fit(
         self,

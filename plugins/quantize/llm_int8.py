@@ -7,12 +7,10 @@ from collections.abc import Mapping
 import torch
 
 from ...core.contracts import Calibration, Format, Quantizer
-from ...core.quantization.activations import ActivationRounding
 from ...core.quantized_tensor import QuantizedTensor
 from ..formats.llm_int8 import LlmInt8Format
+from .llm_int8_linear import LlmInt8Linear
 from .numbers import finite
-
-THRESHOLD = 6.0
 
 
 class LlmInt8(Quantizer):
@@ -39,6 +37,6 @@ class LlmInt8(Quantizer):
         plain = finite(weight)
         return format.encode(format.fit(plain), plain)
 
-    def activations(self, tensor: QuantizedTensor) -> ActivationRounding | None:
-        """See `Quantizer.activations`."""
-        return ActivationRounding(bits=8, threshold=THRESHOLD)
+    def arithmetic(self, tensor: QuantizedTensor) -> LlmInt8Linear:
+        """See `Quantizer.arithmetic`."""
+        return LlmInt8Linear()

@@ -63,8 +63,8 @@ class Quik(Quantizer):
         chosen[:, order] = (columns - errors).T
         return format.tensor(grid, choice.codes(), chosen)
 
-    def activations(self, tensor: QuantizedTensor) -> ActivationRounding | None:
-        """See `Quantizer.activations`."""
+    def arithmetic(self, tensor: QuantizedTensor) -> ActivationRounding:
+        """See `Quantizer.arithmetic`."""
         assert isinstance(tensor.format, QuikFormat)
         kept = tuple(tensor.parts["kept_columns"].tolist())
         return ActivationRounding(tensor.format.width, symmetric=False, columns=kept)

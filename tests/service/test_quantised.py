@@ -42,6 +42,11 @@ def space_of(checkpoints, **quantize):
         ({"bits": [4], "group_size": 16, "target": "gguf"}, "GGUF"),
         ({"bits": [4], "target": "safetensors"}, "writes no quantised weights"),
         ({"bits": [4], "target": "compresed-tensors"}, "compressed-tensors"),
+        (
+            {"levels": ["nf4", "llm_int8:llm-int8"], "target": "bitsandbytes"},
+            "one mode in a model, not of llm-int8 and nf4",
+        ),
+        ({"levels": ["llm-int8"], "target": "bitsandbytes"}, "llm_int8:llm-int8, and not llm-int8"),
         ({"bits": [2, 8], "group_size": 16, "target": "compressed-tensors", "budget": "10kB"}, "smallest legal model"),
         ({"bits": [2, 8], "group_size": 16, "target": "compressed-tensors", "budget": 1.5}, "smallest legal model"),
     ],
@@ -71,13 +76,18 @@ def written(wide, folder, target, level):
     return folder
 
 
-def test_a_recipe_is_exported_verified_and_measured(tmp_path, wide, heterosis):
-    written(wide, tmp_path, "compressed-tensors", "int4-g32")
-    said = heterosis(tmp_path, "export", "--recipe", "recipe.yaml", "out", "--format", "compressed-tensors").stdout
+@pytest.mark.parametrize(
+    ("target", "level"), [("compressed-tensors", "int4-g32"), ("bitsandbytes", "llm_int8:llm-int8")]
+)
+def test_a_recipe_is_exported_verified_and_measured(tmp_path, wide, heterosis, target, level):
+    if target == "bitsandbytes":
+        pytest.importorskip("bitsandbytes")
+    written(wide, tmp_path, target, level)
+    said = heterosis(tmp_path, "export", "--recipe", "recipe.yaml", "out", "--format", target).stdout
     assert "it is the model that was measured" in said
     assert "tokens/s" in said
     config = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
-    assert config["quant_method"] == "compressed-tensors"
+    assert config["quant_method"] == target
 
 
 def test_levels_that_a_format_cannot_hold_are_replaced_and_that_is_said(tmp_path, wide, heterosis):

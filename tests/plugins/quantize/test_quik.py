@@ -33,7 +33,7 @@ def test_columns_with_the_largest_inputs_are_kept():
     weight, calibration = draw(24, 64, wild=(5, 17, 40))
     found = quantised(weight, "quik-4b-o3", calibration)
     assert found.parts["kept_columns"].tolist() == [5, 17, 40]
-    assert Quik().activations(found) == ActivationRounding(4, symmetric=False, columns=(5, 17, 40))
+    assert Quik().arithmetic(found) == ActivationRounding(4, symmetric=False, columns=(5, 17, 40))
     kept = found.parts["kept_values"]
     assert torch.equal(found.dequantize(torch.bfloat16)[:, [5, 17, 40]], kept)
     assert not found.codes[:, [5, 17, 40]].any()
