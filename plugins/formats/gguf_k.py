@@ -12,7 +12,8 @@ import torch
 from .gguf_bits import PACKERS, Bytes, Parts
 from .gguf_format import GgufFormat
 from .gguf_grid import GgufGrid, reciprocal
-from .gguf_search import AFFINE_STEPS, affine_search, largest, positive_search, scale_search, stepwise_search
+from .gguf_refine import refined
+from .gguf_search import AFFINE_STEPS, affine_search, largest, positive_search, scale_search
 
 SUPERBLOCK = 256
 
@@ -20,6 +21,8 @@ SUPERBLOCK = 256
 @dataclass(frozen=True, eq=False, repr=False)
 class SuperblockFormat(GgufFormat):
     """Scales as llama.cpp searches them, with or without importance (`minmax`), or by plain squared error (`mse`).
+
+    Their codes are then refined for the same errors (`gguf_refine`), which llama.cpp does not do.
 
     Attributes:
         scale_top: largest code of a group's scale.
@@ -40,18 +43,24 @@ class SuperblockFormat(GgufFormat):
 
     def _fit(self, weight: torch.Tensor, importance: torch.Tensor | None, search: str) -> GgufGrid:
         groups = weight.view(weight.shape[0], -1, self.group)
-        return GgufGrid(self, self._search(groups, self._weights(groups, importance, search)))
+        plain = importance is None and search == "minmax"
+        weights = self._plain(groups) if plain else self._weights(groups, importance, search)
+        return GgufGrid(self, self._search(groups, weights, plain))
 
     @abstractmethod
-    def _search(self, groups: torch.Tensor, weights: torch.Tensor | None) -> dict[str, torch.Tensor]:
-        """The parts. Groups, and weights if any, have the shape (out, in / group, group)."""
+    def _plain(self, groups: torch.Tensor) -> torch.Tensor:
+        """How squared errors are weighed without importance: larger weights count more, as in llama.cpp."""
+
+    @abstractmethod
+    def _search(self, groups: torch.Tensor, weights: torch.Tensor, plain: bool) -> dict[str, torch.Tensor]:
+        """The parts. Groups and weights have the shape (out, in / group, group); plain: the weights are `_plain`."""
 
     def _pack(self, codes: Bytes, parts: Parts) -> list[Bytes]:
         return PACKERS[self.name](codes, parts)
 
-    def _weights(self, groups: torch.Tensor, importance: torch.Tensor | None, search: str) -> torch.Tensor | None:
+    def _weights(self, groups: torch.Tensor, importance: torch.Tensor | None, search: str) -> torch.Tensor:
         if importance is None:
-            return torch.ones(1, device=groups.device).expand_as(groups) if search == "mse" else None
+            return torch.ones(1, device=groups.device).expand_as(groups)
         importance = importance.to(groups.device, torch.float32).view(-1, self.group)
         if search == "mse" or not self.spread:
             return importance.expand_as(groups)
@@ -67,20 +76,22 @@ class WithMinima(SuperblockFormat):
         """See `GgufFormat.steps`."""
         return _products(parts["d"], parts["scales"]), _products(parts["dmin"], parts["minima"]).neg_()
 
-    def _search(self, groups: torch.Tensor, weights: torch.Tensor | None) -> dict[str, torch.Tensor]:
-        coarse = self.codes == 4
-        if weights is None:
-            size = groups.abs()
-            plain = size if coarse else size.add_(groups.square().mean(-1, keepdim=True).sqrt_())
-            first, last = (-5, 11) if coarse or self.codes == 32 else (-10, 11)
-            trials = tuple(0.1 * step for step in range(first, last))
-            scale, minimum = affine_search(groups, plain, self.codes - 1, trials, absolute=coarse)
-        else:
-            scale, minimum = affine_search(groups, weights, self.codes - 1, AFFINE_STEPS)
-        total = None if weights is None else weights.sum(-1)
+    def _plain(self, groups: torch.Tensor) -> torch.Tensor:
+        size = groups.abs()
+        return size if self.codes == 4 else size.add_(groups.square().mean(-1, keepdim=True).sqrt_())
+
+    def _search(self, groups: torch.Tensor, weights: torch.Tensor, plain: bool) -> dict[str, torch.Tensor]:
+        steps = AFFINE_STEPS
+        if plain:
+            first, last = (-10, 11) if self.codes == 16 else (-5, 11)
+            steps = tuple(0.1 * step for step in range(first, last))
+        absolute = plain and self.codes == 4
+        scale, minimum = affine_search(groups, weights, self.codes - 1, steps, absolute)
+        total = None if plain else weights.sum(-1)
         d, scales = self._quantized(scale, total)
         dmin, minima = self._quantized(minimum.neg_(), total)
-        return {"d": d, "dmin": dmin, "scales": scales, "minima": minima}
+        scales, minima = refined(groups, weights, (d, dmin), (scales, minima), (0, self.codes - 1), (0, self.scale_top))
+        return {"d": d, "dmin": dmin, "scales": scales.to(torch.uint8), "minima": minima.to(torch.uint8)}
 
     def _quantized(self, scale: torch.Tensor, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         of_superblocks = scale.view(-1, SUPERBLOCK // self.group)
@@ -89,7 +100,7 @@ class WithMinima(SuperblockFormat):
             codes = (of_superblocks * reciprocal(step)[:, None]).round_()
         else:
             step, codes = positive_search(of_superblocks, weights.view_as(of_superblocks), self.scale_top)
-        return step.half().view(len(scale), -1), codes.clamp_(0, self.scale_top).to(torch.uint8).reshape(scale.shape)
+        return step.half().view(len(scale), -1), codes.clamp_(0, self.scale_top).reshape(scale.shape)
 
 
 class WithoutMinima(SuperblockFormat):
@@ -99,19 +110,24 @@ class WithoutMinima(SuperblockFormat):
         """See `GgufFormat.steps`."""
         return _products(parts["d"], parts["scales"]), None
 
-    def _search(self, groups: torch.Tensor, weights: torch.Tensor | None) -> dict[str, torch.Tensor]:
-        if weights is None and self.codes == 8:
-            scale = stepwise_search(groups, self.zero)
-        else:
-            scale = scale_search(groups, groups.square() if weights is None else weights, self.zero)
+    def _plain(self, groups: torch.Tensor) -> torch.Tensor:
+        # llama.cpp has the squares alone; a search as good as this one would then add to the plain error.
+        square = groups.square()
+        return square.add_(square.mean(-1, keepdim=True))
+
+    def _search(self, groups: torch.Tensor, weights: torch.Tensor, plain: bool) -> dict[str, torch.Tensor]:
+        scale = scale_search(groups, weights, self.zero)
         of_superblocks = scale.view(len(scale), -1, SUPERBLOCK // self.group)
         top = self.scale_top + 1
-        if weights is None or self.codes > 8:
+        if plain or self.codes > 8:
             step = largest(of_superblocks, -1) / -top
         else:
             step = scale_search(of_superblocks, weights.sum(-1).view_as(of_superblocks), top)
-        codes = (of_superblocks * reciprocal(step)[..., None]).round_().clamp_(-top, top - 1)
-        return {"d": step.half(), "scales": codes.to(torch.int8).reshape(scale.shape)}
+        codes = (of_superblocks * reciprocal(step)[..., None]).round_().clamp_(-top, top - 1).view_as(scale)
+        d = step.half()
+        steps, both = (d, torch.zeros_like(d)), (codes, torch.zeros_like(codes))
+        codes, _ = refined(groups, weights, steps, both, (-self.zero, self.zero - 1), (-top, top - 1))
+        return {"d": d, "scales": codes.to(torch.int8)}
 
 
 def _products(step: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ _CHUNK = 1 << 17  # weights: what a trial works on stays in a core's cache
 _TINY = 1e-15
 _SWEEPS = 5
 
-_Search = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
+_Search = Callable[..., tuple[torch.Tensor, ...]]
 
 
 def scale_search(values: torch.Tensor, weights: torch.Tensor, top: int) -> torch.Tensor:
@@ -31,7 +31,7 @@ def scale_search(values: torch.Tensor, weights: torch.Tensor, top: int) -> torch
     Returns:
         Shape (out, groups).
     """
-    (scale,) = _in_chunks(partial(_scale, top=top), values, weights)
+    (scale,) = in_chunks(partial(_scale, top=top), values, weights)
     return scale
 
 
@@ -44,14 +44,8 @@ def affine_search(
         steps: by how much the trials stretch the range of codes.
         absolute: whether trials are compared by absolute instead of squared errors.
     """
-    scale, minimum = _in_chunks(partial(_affine, top=top, steps=steps, absolute=absolute), values, weights)
+    scale, minimum = in_chunks(partial(_affine, top=top, steps=steps, absolute=absolute), values, weights)
     return scale, minimum
-
-
-def stepwise_search(values: torch.Tensor, top: int) -> torch.Tensor:
-    """As `scale_search` with the squares as weights, but code by code from plain rounding (for `q3_k`)."""
-    (scale,) = _in_chunks(partial(_code_by_code, top=top), values, values)
-    return scale
 
 
 def positive_search(values: torch.Tensor, weights: torch.Tensor, top: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,14 +78,17 @@ def largest(values: torch.Tensor, dim: int) -> torch.Tensor:
     return torch.where(high >= -low, high, low)
 
 
-def _in_chunks(search: _Search, values: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def in_chunks(search: _Search, values: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """What a search finds for every group, shape (out, groups), from tensors that begin with these two dimensions.
+
+    The search sees groups side by side, shape (size, groups): sums over a group then add long rows, not short ones.
+    """
     rows, groups, size = values.shape
     count = max(1, _CHUNK // (groups * size))
     found = []
     for start in range(0, rows, count):
-        # Groups side by side: sums over a group then add long rows instead of short ones.
-        x, w = (part[start : start + count].reshape(-1, size).T.contiguous() for part in (values, weights))
-        found.append(search(x, w))
+        chunk = (part[start : start + count].flatten(0, 1).movedim(0, -1).contiguous() for part in (values, *others))
+        found.append(search(*chunk))
     return tuple(torch.cat(parts).view(rows, groups) for parts in zip(*found, strict=True))
 
 
@@ -147,13 +144,6 @@ def _error(
     """Overwrites the codes."""
     difference = codes.mul_(scale).add_(minimum).sub_(x)
     return (difference.abs_() if absolute else difference.square_()).mul_(w).sum(0)
-
-
-def _code_by_code(x: torch.Tensor, _: torch.Tensor, top: int) -> tuple[torch.Tensor]:
-    most = largest(x, 0)
-    dead = most.abs() < _TINY
-    codes = (x * (-top / torch.where(dead, 1, most))).round_().clamp_(-top, top - 1)
-    return (torch.where(dead, 0, _improved(x, x * x, codes, -top, top - 1)),)
 
 
 def _improved(x: torch.Tensor, w: torch.Tensor, codes: torch.Tensor, low: int, high: int) -> torch.Tensor:
