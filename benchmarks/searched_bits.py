@@ -2,20 +2,21 @@
 
     python -m benchmarks.searched_bits [--quick] [--json FILE] [--folder DIR] [--seeds N] [--budgets 2.5 3 ...]
 
-Two experiments, each at several budgets of average bits per weight of the linear layers, scales and zero points
+Three experiments, each at several budgets of average bits per weight of the linear layers, scales and zero points
 counted, for several seeds of the search:
 
 1. *bits*: the model itself is quantised. The search minimises the divergence (KL) from the model as it was, on
    few texts; compared are the winner, every uniform format that keeps the budget (the best of them on the held-out
    text is taken), and the allocation by integer programming that the search started from.
-2. *merge*: three experts are merged and quantised. One search sees merge and bits together; the other, of as many
+2. *text*: three experts are merged and quantised. One search sees merge and bits together; the other, of as many
    candidates, first searches the merge and then the bits of the best merge. Both minimise perplexity on the experts'
-   skills.
+   skills, written out.
+3. *skills*: the same with another aim: both maximise accuracy on the skills' multiple-choice questions.
 
-Held out are texts that no search has seen: other documentation (1), the skills' test questions (2), with accuracy as
-the task. Texts are docstrings of NumPy (calibration), of NumPy and of five modules of SciPy (search) and of scipy.stats
-(held out), so that nothing is to be fetched but the model. Ratios are of perplexities, geometric means over seeds;
-intervals are over pieces of text, paired.
+Held out are items that no search has seen: other documentation (1), the skills' test questions (2 and 3), as text and
+as questions. Texts are docstrings of NumPy (calibration), of NumPy and of five modules of SciPy (search) and of
+scipy.stats (held out), so that nothing is to be fetched but the model. Ratios are of perplexities, geometric means over
+seeds; what is gained in accuracy is in points, means over seeds; intervals are over items, paired.
 
 With `--folder`, an interrupted run goes on where it was. `--quick`: one budget, one seed, few candidates, and no bars:
 it shows that everything runs.
@@ -58,20 +59,26 @@ SKILLS = ("italian", "indonesian", "addition")
 OPTIMIZER = {"name": "level_bayes"}
 CANDIDATES = 72
 MERGES, BITS_AFTER = 24, 40
+EXPERIMENTS = ("bits", "text", "skills")
+STAGES = ("search", "validation", "test")
 SEARCHED = ("interpolate", "linalg", "ndimage", "optimize", "signal")
 TEXT, HELD_OUT = "documentation", "held-out documentation"
 
 
 class Figures(NamedTuple):
-    """Of a model on held-out items: perplexity, mean surprise of each piece, and by skill accuracy, if asked."""
+    """Of a model on held-out items: the mean surprise of each piece of text, and the scores of questions, if asked."""
 
     bits: float
     surprise: tuple[float, ...]
-    accuracy: float | None
+    answers: tuple[float, ...]
 
     @property
     def perplexity(self) -> float:
         return math.exp(statistics.fmean(self.surprise))
+
+    @property
+    def accuracy(self) -> float | None:
+        return statistics.fmean(self.answers) if self.answers else None
 
 
 def main() -> None:
@@ -79,57 +86,47 @@ def main() -> None:
     options.add_argument("--folder", type=Path, metavar="DIR", help="keep the searches here, and go on with them")
     options.add_argument("--seeds", type=int, default=2, metavar="N", help="how many seeds (default: 2)")
     options.add_argument("--budgets", type=float, nargs="+", default=list(BUDGETS), metavar="BITS")
-    options.add_argument("--only", choices=("bits", "merge"), help="one of the two experiments")
+    options.add_argument("--only", choices=EXPERIMENTS, help="one of the experiments")
+    options.add_argument("--first-seed", type=int, default=0, metavar="SEED", help="default: 0")
     arguments = options.parse_args()
     transformers.utils.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as temporary:
         laboratory = Laboratory((arguments.folder or Path(temporary)).absolute(), arguments.quick)
         rows, bars, details = run(laboratory, arguments)
-    title = "Searched bit-widths of SmolLM2-135M, held-out perplexity (lower is better)"
-    columns = ("experiment", "bits", "compared with", "theirs", "searched", "ratio", "95% interval")
+    title = "Searched bit-widths of SmolLM2-135M, held-out perplexity (lower is better) and accuracy"
+    columns = ("experiment", "bits", "compared with", "theirs", "searched", "ratio or points", "95% interval")
     finish(title, columns, rows, [] if arguments.quick else bars, arguments.json, details)
 
 
 def run(laboratory: Laboratory, arguments: argparse.Namespace) -> tuple[list[Sequence[str]], list[Bar], dict[str, Any]]:
     """Rows of the table, bars and what the JSON has besides."""
     budgets = [3.0] if arguments.quick else arguments.budgets
-    seeds = range(1 if arguments.quick else arguments.seeds)
+    first = arguments.first_seed
+    seeds = range(first, first + (1 if arguments.quick else arguments.seeds))
     rows: list[Sequence[str]] = []
     bars: list[Bar] = []
     details: dict[str, Any] = {"winners": []}
-    experiments = {"bits": laboratory.bits, "merge": laboratory.merge}
-    names = [arguments.only] if arguments.only else list(experiments)
+    names = [arguments.only] if arguments.only else EXPERIMENTS
     compared = {
-        (name, budget, seed): experiments[name](budget, seed)
+        (name, budget, seed): laboratory.compare(name, budget, seed)
         for name, seed, budget in itertools.product(names, seeds, budgets)
     }
     for name, budget in itertools.product(names, budgets):
         found = [compared[name, budget, seed] for seed in seeds]
         for other in found[0].others:
-            theirs = [one.others[other] for one in found]
-            ratios = [
-                math.log(one.searched.perplexity / its.perplexity) for one, its in zip(found, theirs, strict=True)
-            ]
-            low, high = _interval([(one.searched, its) for one, its in zip(found, theirs, strict=True)])
+            pairs = [(one.searched, one.others[other]) for one in found]
+            judged = _points(pairs) if name == "skills" else _ratio(pairs)
             rows.append(
                 (
                     name,
                     f"{budget:g}",
                     other,
-                    f"{statistics.fmean(its.perplexity for its in theirs):.2f}{_accuracy(theirs)}",
-                    f"{statistics.fmean(one.searched.perplexity for one in found):.2f}"
-                    + _accuracy([one.searched for one in found]),
-                    f"{math.exp(statistics.fmean(ratios)):.3f}",
-                    f"{low:.3f}-{high:.3f}",
+                    _shown([its for _, its in pairs]),
+                    _shown([searched for searched, _ in pairs]),
+                    *judged.row,
                 )
             )
-            bars.append(
-                Bar(
-                    f"{name} at {budget:g} bits: perplexity against {other}",
-                    math.exp(statistics.fmean(ratios)),
-                    at_most=1,
-                )
-            )
+            bars.append(judged.bar(f"{name} at {budget:g} bits", other))
         details["winners"] += [
             {"experiment": name, "budget": budget, "seed": seed, **_details(one)}
             for seed, one in zip(seeds, found, strict=True)
@@ -173,17 +170,21 @@ class Laboratory:
         study.close()
         return Comparison(winner, others)
 
-    def merge(self, budget: float, seed: int) -> Comparison:
-        """Three experts: merge and bits together, and one after the other."""
-        together = self._searched(self._joint_spec(budget, seed))
+    def compare(self, experiment: str, budget: float, seed: int) -> Comparison:
+        """One of the experiments, at one budget, with one seed."""
+        return self.bits(budget, seed) if experiment == "bits" else self.merge(experiment, budget, seed)
+
+    def merge(self, aim: str, budget: float, seed: int) -> Comparison:
+        """Three experts: merge and bits together, and one after the other; the aim is *text* or *skills*."""
+        together = self._searched(self._joint_spec(aim, budget, seed))
         winner = self._figures(self._evaluator(together.spec), together.best().recipe)
         together.close()
-        merged = self._folder / f"merged-{seed}"
-        merges = self._searched(self._merge_spec(seed))
+        merged = self._folder / f"merged-{aim}-{seed}"
+        merges = self._searched(self._merge_spec(aim, seed))
         if not merged.exists():
             merges.best().export(merged)
         merges.close()
-        after = self._searched(self._after_spec(budget, seed, merged))
+        after = self._searched(self._after_spec(aim, budget, seed, merged))
         other = self._figures(self._evaluator(after.spec), after.best().recipe)
         after.close()
         return Comparison(winner, {"bits after the merge": other})
@@ -240,16 +241,15 @@ class Laboratory:
             if not kept.exists():
                 scores = evaluator.evaluate(recipe, "test").scores
                 held = [task for name, task in sorted(scores.items()) if name.startswith(HELD_OUT)]
-                accuracies = [statistics.fmean(scores[skill]) for skill in SKILLS if skill in scores]
                 content = {
                     "bits": costs(plan(recipe, evaluator.spec.space.checkpoints)).bits,
                     "surprise": [-math.log(score) for task in held for score in task],
-                    "accuracy": statistics.fmean(accuracies) if accuracies else None,
+                    "answers": [score for skill in SKILLS for score in scores.get(skill, ())],
                 }
                 kept.parent.mkdir(exist_ok=True)
                 kept.write_text(json.dumps(content))
             content = json.loads(kept.read_text())
-            self._measured[key] = Figures(content["bits"], tuple(content["surprise"]), content["accuracy"])
+            self._measured[key] = Figures(content["bits"], tuple(content["surprise"]), tuple(content["answers"]))
         return self._measured[key]
 
     def _bits_spec(self, budget: float, seed: int) -> dict[str, Any]:
@@ -271,16 +271,22 @@ class Laboratory:
             "optimizer": OPTIMIZER,
         }
 
-    def _joint_spec(self, budget: float, seed: int) -> dict[str, Any]:
+    def _joint_spec(self, aim: str, budget: float, seed: int) -> dict[str, Any]:
         sources = {skill: f"{QUICKSTART.parent}/quickstart/experts/{skill}" for skill in SKILLS}
         tasks: dict[str, Any] = {}
         for skill in SKILLS:
-            files = QUICKSTART.parent / "quickstart" / "tasks" / skill
-            tasks[f"{skill} text"] = {"type": "perplexity", "search": f"{skill}-search.txt", "characters": 300}
             tasks[f"{HELD_OUT} {skill}"] = {"type": "perplexity", "test": f"{skill}-test.txt", "characters": 300}
-            tasks[skill] = {"type": "multiple_choice", "test": f"{files}/test.jsonl"}
+            tasks[skill] = {"type": "multiple_choice", "test": str(_questions(skill, "test"))}
+            if aim == "text":
+                tasks[f"{skill} text"] = {"type": "perplexity", "search": f"{skill}-search.txt", "characters": 300}
+            else:
+                tasks[skill]["search"] = f"{skill}-search.jsonl"
+        if aim == "text":
+            objective = {"minimize": "perplexity", "tasks": [f"{skill} text" for skill in SKILLS]}
+        else:
+            objective = {"maximize": "accuracy", "tasks": list(SKILLS)}
         return {
-            "study": f"together {budget:g} seed {seed}",
+            "study": f"{aim}: together, {budget:g} bits, seed {seed}",
             "seed": seed,
             "candidates": 12 if self._quick else MERGES + BITS_AFTER,
             "space": {
@@ -290,26 +296,27 @@ class Laboratory:
                 "quantize": self._quantize(budget, "skills.txt"),
             },
             "tasks": tasks,
-            "objectives": [{"minimize": "perplexity", "tasks": [f"{skill} text" for skill in SKILLS]}],
+            "objectives": [objective],
             "optimizer": OPTIMIZER,
         }
 
-    def _merge_spec(self, seed: int) -> dict[str, Any]:
-        content = self._joint_spec(0, seed)
+    def _merge_spec(self, aim: str, seed: int) -> dict[str, Any]:
+        content = self._joint_spec(aim, 0, seed)
         space = {key: value for key, value in content["space"].items() if key != "quantize"}
         candidates = 6 if self._quick else MERGES
-        return {**content, "study": f"merge alone, seed {seed}", "space": space, "candidates": candidates}
+        return {**content, "study": f"{aim}: merge alone, seed {seed}", "space": space, "candidates": candidates}
 
-    def _after_spec(self, budget: float, seed: int, merged: Path) -> dict[str, Any]:
-        content = self._joint_spec(budget, seed)
+    def _after_spec(self, aim: str, budget: float, seed: int, merged: Path) -> dict[str, Any]:
+        content = self._joint_spec(aim, budget, seed)
         space = {
             "base": str(merged),
             "sources": {"merged": str(merged)},
             "merge": {"method": "passthrough"},
             "quantize": self._quantize(budget, "skills.txt"),
         }
+        name = f"{aim}: bits after the merge, {budget:g} bits, seed {seed}"
         candidates = 6 if self._quick else BITS_AFTER
-        return {**content, "study": f"after {budget:g} seed {seed}", "space": space, "candidates": candidates}
+        return {**content, "study": name, "space": space, "candidates": candidates}
 
     def _quantize(self, budget: float, calibration: str) -> dict[str, Any]:
         return {"levels": LEVELS, "budget": budget, "calibration": calibration, "options": OPTIONS}
@@ -325,11 +332,11 @@ class Laboratory:
         )
         skills = []
         for skill in SKILLS:
-            files = QUICKSTART.parent / "quickstart" / "tasks" / skill
+            questions = {stage: _questions(skill, stage).read_text().splitlines() for stage in STAGES}
+            self._write(f"{skill}-search.jsonl", questions["search"] + questions["validation"])
             for stage in ("search", "test"):
-                lines = [_answered(json.loads(line)) for line in (files / f"{stage}.jsonl").read_text().splitlines()]
-                self._write(f"{skill}-{stage}.txt", lines)
-                skills += lines if stage == "search" else []
+                self._write(f"{skill}-{stage}.txt", [_answered(json.loads(line)) for line in questions[stage]])
+            skills += [_answered(json.loads(line)) for line in questions["search"]]
         self._write("skills.txt", [*skills, *numpy[::4][:40]])
 
     def _write(self, name: str, lines: Sequence[str]) -> None:
@@ -349,21 +356,57 @@ def _paragraphs(module_name: str) -> list[str]:
     return list(found)
 
 
+def _questions(skill: str, stage: str) -> Path:
+    return QUICKSTART.parent / "quickstart" / "tasks" / skill / f"{stage}.jsonl"
+
+
 def _answered(item: Mapping[str, Any]) -> str:
     return f"{item['prompt']}{item['choices'][item['answer']]}."
 
 
-def _interval(pairs: Sequence[tuple[Figures, Figures]]) -> tuple[float, float]:
-    """Of the ratio of perplexities, over pieces of text: means over seeds of paired differences of surprise."""
-    differences = np.mean([np.subtract(searched.surprise, other.surprise) for searched, other in pairs], axis=0)
+class Judged(NamedTuple):
+    """How much better the searched one is: a ratio of perplexities (below 1 is better), or points of accuracy."""
+
+    value: float
+    low: float
+    high: float
+    points: bool
+
+    @property
+    def row(self) -> tuple[str, str]:
+        shown = "{:+.1f}" if self.points else "{:.3f}"
+        return shown.format(self.value), f"{shown.format(self.low)} to {shown.format(self.high)}"
+
+    def bar(self, where: str, other: str) -> Bar:
+        if self.points:
+            return Bar(f"{where}: points of accuracy over {other}", self.value, at_least=0)
+        return Bar(f"{where}: perplexity against {other}", self.value, at_most=1)
+
+
+def _ratio(pairs: Sequence[tuple[Figures, Figures]]) -> Judged:
+    """Of perplexities: the geometric mean over seeds."""
+    value, low, high = _paired([(searched.surprise, other.surprise) for searched, other in pairs])
+    return Judged(math.exp(value), math.exp(low), math.exp(high), points=False)
+
+
+def _points(pairs: Sequence[tuple[Figures, Figures]]) -> Judged:
+    """Of accuracy: the mean over seeds of what the searched one answers more of, in points."""
+    value, low, high = _paired([(searched.answers, other.answers) for searched, other in pairs])
+    return Judged(100 * value, 100 * low, 100 * high, points=True)
+
+
+def _paired(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[float, float, float]:
+    """Mean and 95% interval, over items, of the mean over seeds of the difference."""
+    differences = np.mean([np.subtract(searched, other) for searched, other in pairs], axis=0)
     mean = float(differences.mean())
     half = 1.96 * float(differences.std(ddof=1)) / math.sqrt(len(differences))
-    return math.exp(mean - half), math.exp(mean + half)
+    return mean, mean - half, mean + half
 
 
-def _accuracy(figures: Sequence[Figures]) -> str:
+def _shown(figures: Sequence[Figures]) -> str:
     known = [one.accuracy for one in figures if one.accuracy is not None]
-    return f" ({statistics.fmean(known):.1%})" if known else ""
+    perplexity = f"{statistics.fmean(one.perplexity for one in figures):.2f}"
+    return f"{perplexity} ({statistics.fmean(known):.1%})" if known else perplexity
 
 
 def _details(one: Comparison) -> dict[str, Any]:
