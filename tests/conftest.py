@@ -55,6 +55,12 @@ def write_lines():
     return write
 
 
+@pytest.fixture(autouse=True)
+def _no_forced_width(monkeypatch):
+    """Parallel test workers set COLUMNS to 80, which would fold the lines that the tests read."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def install_plugin(monkeypatch):
     """`install_plugin("tasks", "odd", Odd)` makes a class a plugin for one test."""

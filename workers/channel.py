@@ -34,12 +34,17 @@ class ChildChannel:
         sys.stdout = sys.stderr
         self._requests = os.fdopen(os.dup(0), encoding="utf-8")
         self._lock = threading.Lock()
+        self._number: int | None = None
 
     def requests(self) -> Iterator[dict[str, Any]]:
         """What is asked, until the worker closes or dies."""
         return read_lines(self._requests)
 
+    def begin(self, request: Mapping[str, Any]) -> None:
+        """From now on replies are to this request, and bear its number."""
+        self._number = request["number"]
+
     def reply(self, **content: Any) -> None:
         """Sends an object; threads may."""
         with self._lock:
-            write_line(self._replies, content)
+            write_line(self._replies, {"to": self._number, **content})

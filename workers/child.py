@@ -30,6 +30,7 @@ def main() -> None:
     bench = Bench(sys.argv[1], int(sys.argv[2]))
     while True:
         request = requests.get()
+        channel.begin(request)
         try:
             _answer(channel, bench, request)
         except HeterosisError as error:

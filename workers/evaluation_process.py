@@ -61,6 +61,7 @@ class EvaluationProcess:
         self._child: subprocess.Popen[str] | None = None
         self._replies: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._number = 0
 
     @property
     def pid(self) -> int | None:
@@ -77,6 +78,9 @@ class EvaluationProcess:
     ) -> Iterator[dict[str, Any]]:
         """Sends a request; gives the replies, the last one (`finished`) left out.
 
+        Whoever asks may give up before the last reply (the database is away, say): what still comes is dropped, never
+        taken for a reply to the next request.
+
         Args:
             may_go_on: asked several times a second while the child computes; where it says no, the child is ended.
             limit_seconds: after which the child is ended; counted from when it says that it has `begun`, so that what
@@ -90,8 +94,10 @@ class EvaluationProcess:
         assert self._child is not None
         assert self._child.stdin is not None
         asked, begun = time.monotonic(), None
+        self._number += 1
+        number = self._number
         try:
-            write_line(self._child.stdin, request)
+            write_line(self._child.stdin, {**request, "number": number})
         except OSError:
             raise self._lost("lost") from None
         while True:
@@ -102,12 +108,13 @@ class EvaluationProcess:
             else:
                 if reply is None:
                     raise self._lost("lost")
-                if "finished" in reply:
-                    return
-                if "begun" in reply:
-                    begun = time.monotonic()
-                else:
-                    yield reply
+                if reply.pop("to") == number:
+                    if "finished" in reply:
+                        return
+                    if "begun" in reply:
+                        begun = time.monotonic()
+                    else:
+                        yield reply
             if not may_go_on():
                 raise self._lost("released")
             if begun is None and time.monotonic() - asked > LOAD_SECONDS:
