@@ -1,6 +1,7 @@
 """Draws docs/images/searched-bits.png: held-out perplexity by average bits, searched and what it must beat.
 
-python -m benchmarks.searched_bits --only bits --json bits.json; python docs/figures/searched_bits.py bits.json
+python -m benchmarks.searched_bits --only bits --json bits.json
+python docs/figures/searched_bits.py bits.json [MORE.json ...]
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ LABELS = {"the best uniform": "best uniform", "the integer programme": "integer 
 
 
 def main() -> None:
-    winners = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["winners"]
+    winners = [one for file in sys.argv[1:] for one in json.loads(Path(file).read_text(encoding="utf-8"))["winners"]]
     figure, axes = plt.subplots(figsize=(6, 3.6), dpi=150, layout="constrained")
     budgets = sorted({one["budget"] for one in winners})
     for name, colour in COLOURS.items():
