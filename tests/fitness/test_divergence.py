@@ -15,7 +15,7 @@ from heterosis.fitness.divergence import Expectations, ExpectationsCache
 from heterosis.fitness.evaluator import Evaluator
 from heterosis.fitness.transformers_model import TransformersModel
 from heterosis.search.eval_keys import EvaluationKeys
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 TEXT = "the quick brown fox jumps over the lazy dog and one two three four five six seven\n" * 6
@@ -41,11 +41,13 @@ def test_with_all_tokens_it_is_the_divergence_by_definition(two):
 
 
 @given(logits, st.integers(1, VOCABULARY - 1))
+@example(torch.randn(2, 7, VOCABULARY, generator=torch.Generator().manual_seed(215)) * 4, 17)
 def test_fewer_tokens_never_say_more_and_more_never_less(two, top):
     few, more = (Expectations.of(two[0], count).divergence(two[1]) for count in (top, top + 1))
     assert (few >= 0).all()
-    assert (few <= more + 1e-5).all()
-    assert (more <= _whole(*two) + 1e-5).all()
+    # Logs are float32 and the rest is a difference of sums, so a small rest is known to some digits only.
+    assert (few <= more * (1 + 1e-4) + 1e-5).all()
+    assert (more <= _whole(*two) * (1 + 1e-4) + 1e-5).all()
 
 
 @given(logits, st.integers(1, VOCABULARY))
